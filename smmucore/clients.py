@@ -1,0 +1,157 @@
+"""The clients: what the GPU's driver does when the fault is reported to it, and what it returns.
+
+The client is an axis of its own.  What it may do depends on the policy: where the core writes
+RESUME, a client that would have resumed does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smmucore.policies import Policy, mapped_resume
+from smmucore.steps import (
+    EFAULT,
+    ENOSYS,
+    IF_DUMP,
+    IF_NO_DUMP,
+    OK,
+    Step,
+    capture,
+    client_reads,
+    log,
+    map_page,
+    wake,
+)
+
+Build = Callable[[Policy], tuple[tuple[Step, ...], tuple[Step, ...]]]
+
+_FAULT_INFO = ("FSR", "FSYNR0", "FSYNR1", "FAR", "CBFRSYNRA", "TTBR0", "CONTEXTIDR")
+_SCRATCH = tuple(f"CP_SCRATCH{n}" for n in range(4, 8))
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client: `build` gives its inline and its worker's steps under a policy.
+
+    `returns` is its code when it does not defer; `dumps`, whether it takes a crash dump at the first
+    fault; `pages`, whether it maps pages.
+    """
+
+    name: str
+    title: str
+    source: str
+    returns: int
+    dumps: bool
+    build: Build
+    pages: bool = False
+
+
+def _info(policy: Policy) -> tuple[Step, ...]:
+    """Fault registers (a copy where the core saved one), then the CP's scratch registers.
+
+    The client keeps its own copies; the core's pass is not touched by them.
+    """
+    return client_reads(*(() if policy.saved_info else _FAULT_INFO), *_SCRATCH)
+
+
+def _under(steps: tuple[Step, ...], condition: int) -> tuple[Step, ...]:
+    return tuple(step.when_also(condition) for step in steps)
+
+
+def _worker_resume(policy: Policy) -> tuple[Step, ...]:
+    return policy.worker_resume or policy.client_resume
+
+
+def _none(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    return (), ()
+
+
+def _nodump(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    return (*_info(policy), *policy.client_resume, log(1, site=1)), ()
+
+
+def _worker(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    inline = (
+        *_info(policy),
+        *_under(policy.client_resume, IF_NO_DUMP),
+        log(1, site=1),
+        wake().when_also(IF_DUMP),
+    )
+    return inline, (capture(), *_worker_resume(policy))
+
+
+def _inline(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    return (
+        *_info(policy),
+        capture().when_also(IF_DUMP),
+        *policy.client_resume,
+        log(1, site=1),
+    ), ()
+
+
+def _pager(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    if policy.client_resumes:
+        return (wake(),), (map_page(), *mapped_resume(_worker_resume(policy)))
+    return (map_page(policy.retry_code, EFAULT),), ()
+
+
+CLIENTS = {
+    client.name: client
+    for client in (
+        Client(
+            "none",
+            "no fault handler is installed",
+            "report_iommu_fault: -ENOSYS without a handler",
+            ENOSYS,
+            False,
+            _none,
+        ),
+        Client(
+            "adreno-nodump",
+            "drm/msm, a crash dump exists already",
+            "drm/msm adreno_fault_handler, v5.14 to v6.15: no dump is taken",
+            OK,
+            False,
+            _nodump,
+        ),
+        Client(
+            "adreno-worker",
+            "drm/msm, the first fault's dump is captured by a worker",
+            "drm/msm, v5.14 to v6.15: fault_work on the GPU's kthread",
+            OK,
+            True,
+            _worker,
+        ),
+        Client(
+            "adreno-inline",
+            "drm/msm, the first fault's dump is captured in the handler",
+            "drm/msm, v6.16 on: no worker captures the dump",
+            OK,
+            True,
+            _inline,
+        ),
+        Client(
+            "pager",
+            "a demand pager maps the page and asks for a retry",
+            "what IOPF would do on SMMUv2: hypothetical, no upstream driver does",
+            OK,
+            False,
+            _pager,
+            pages=True,
+        ),
+    )
+}
+
+
+def find(name: str) -> Client:
+    """Return the client called `name`.
+
+    Raises
+    ------
+    KeyError
+        With the known names, when there is none.
+    """
+    if name not in CLIENTS:
+        raise KeyError(f"client: expected one of {', '.join(CLIENTS)}; found {name!r}")
+    return CLIENTS[name]

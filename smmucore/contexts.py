@@ -1,0 +1,251 @@
+"""CPUs and interrupt lines: who runs when (K1, K2, K3).
+
+A context is a hard IRQ, an IRQ thread or a worker.  On a CPU the first runnable one in the order of
+the array runs (hard IRQs, threads, workers); the others keep what is left of their step.
+"""
+
+from __future__ import annotations
+
+from smmucore.bank import line as bank_line
+from smmucore.kernel import kernel
+from smmucore.linux import note_interrupt
+from smmucore.records import NEVER
+
+# CONTEXT.kind
+HARD_IRQ = 0
+THREAD = 1
+WORKER = 2
+
+# CONTEXT.state
+IDLE = 0
+DELIVERY = 1  # hard IRQ: the wire is up, the CPU has not been reached
+PENDED = 2  # hard IRQ: its CPU cannot take it now
+ENTRY = 3  # hard IRQ: vector to handler
+WAKING = 4  # thread, worker: from wake-up to its first step
+STEP = 5
+SPIN = 6  # waits for the bank's lock
+EXIT = 7  # hard IRQ: handler to eret
+UNMASK = 8  # thread: end of ONESHOT
+
+
+@kernel
+def put_on(ctx, clock, now):
+    """The context gets its CPU."""
+    ctx.on_cpu = 1
+    ctx.since = now
+    ctx.t_next = NEVER if ctx.state == SPIN else now + ctx.remaining
+    if ctx.kind != HARD_IRQ:
+        clock.low_on_cpu += 1
+
+
+@kernel
+def take_off(ctx, clock, counters, now):
+    """The context loses its CPU, and keeps what is left of its step."""
+    ctx.on_cpu = 0
+    ctx.remaining = 0 if ctx.state == SPIN else ctx.t_next - now
+    spent = now - ctx.since
+    if ctx.kind == HARD_IRQ:
+        counters.cpu_irq_ns += spent
+    else:
+        clock.low_on_cpu -= 1
+        if ctx.kind == THREAD:
+            counters.cpu_thread_ns += spent
+        else:
+            counters.cpu_work_ns += spent
+
+
+@kernel
+def schedule(contexts, clock, counters, cpu, now):
+    """Give the CPU to the first runnable context that is placed on it."""
+    first = -1
+    present = -1
+    for c in range(contexts.size):
+        ctx = contexts[c]
+        if ctx.cpu == cpu and ctx.runnable:
+            if first < 0:
+                first = c
+            if ctx.on_cpu:
+                present = c
+    if first == present:
+        return
+    if present >= 0:
+        take_off(contexts[present], clock, counters, now)
+    if first >= 0:
+        put_on(contexts[first], clock, now)
+
+
+@kernel
+def make_runnable(host, c, remaining, now):
+    """A context wants its CPU, for `remaining` ns before its next effect."""
+    ctx = host.contexts[c]
+    ctx.runnable = 1
+    ctx.remaining = remaining
+    schedule(host.contexts, host.clock, host.counters, ctx.cpu, now)
+
+
+@kernel
+def leave(host, c, now):
+    """A context is done: it gives its CPU up."""
+    ctx = host.contexts[c]
+    take_off(ctx, host.clock, host.counters, now)
+    ctx.runnable = 0
+    ctx.state = IDLE
+    ctx.t_next = NEVER
+    schedule(host.contexts, host.clock, host.counters, ctx.cpu, now)
+
+
+@kernel
+def others_runnable(contexts, c):
+    """Tell whether anything else is runnable on this context's CPU: was it idle, or a task?"""
+    cpu = contexts[c].cpu
+    for k in range(contexts.size):
+        if k != c and contexts[k].cpu == cpu and contexts[k].runnable:
+            return True
+    return False
+
+
+@kernel
+def interruptible(contexts, cpu):
+    """Tell whether the CPU can take a hard interrupt now."""
+    for c in range(contexts.size):
+        ctx = contexts[c]
+        if ctx.cpu == cpu and ctx.on_cpu and (ctx.kind == HARD_IRQ or ctx.irqs_off):
+            return False
+    return True
+
+
+@kernel
+def line_is_up(host, b):
+    """Tell whether bank `b`'s line is up and would interrupt: not masked, not disabled."""
+    line = host.lines[b]
+    return line.masked == 0 and line.disabled == 0 and bank_line(host.banks[b], host.hw) != 0
+
+
+@kernel
+def look_at_line(host, b, now):
+    """After a change of the bank: if its line is up and nobody has noticed, it is on its way."""
+    irq = host.contexts[b]
+    if irq.state == IDLE and line_is_up(host, b):
+        irq.state = DELIVERY
+        irq.t_next = now + host.cost.irq_delivery
+
+
+@kernel
+def take_irq(host, b, now):
+    """The CPU takes bank `b`'s interrupt: entry begins.
+
+    Many entries without any progress, while nobody who could make progress holds a CPU, are a
+    livelock: the clock is told.
+    """
+    irq = host.contexts[b]
+    line = host.lines[b]
+    host.counters.irq_entries += 1
+    irq.t_irq = now
+    irq.state = ENTRY
+    if host.plan.threaded:
+        entry = host.cost.oneshot_entry
+    elif others_runnable(host.contexts, b):
+        entry = host.cost.irq_entry_task
+    else:
+        entry = host.cost.irq_entry_idle
+    make_runnable(host, b, entry, now)
+    if host.clock.low_on_cpu > 0:
+        line.without_progress = 0
+    line.without_progress += 1
+    if line.without_progress > host.plan.livelock_limit:
+        host.clock.livelock = 1
+
+
+@kernel
+def take_pended(host, cpu, now):
+    """A CPU may have become interruptible: it takes the first line that waits for it, if still up."""
+    for b in range(host.banks.size):
+        irq = host.contexts[b]
+        if irq.state == PENDED and irq.cpu == cpu:
+            if not line_is_up(host, b):
+                irq.state = IDLE
+            elif interruptible(host.contexts, cpu):
+                take_irq(host, b, now)
+
+
+@kernel
+def deliver(host, b, now):
+    """The interrupt reaches the CPU's interface: taken, pended, or gone again."""
+    irq = host.contexts[b]
+    irq.t_next = NEVER
+    if not line_is_up(host, b):
+        irq.state = IDLE
+    elif interruptible(host.contexts, irq.cpu):
+        take_irq(host, b, now)
+    else:
+        irq.state = PENDED
+
+
+@kernel
+def wake_thread(host, b, now):
+    """The hard part of a ONESHOT interrupt masks the line and wakes its thread."""
+    irq = host.contexts[b]
+    c = host.banks.size + b
+    thread = host.contexts[c]
+    host.lines[b].masked = 1
+    irq.state = EXIT
+    irq.t_next = now + host.cost.oneshot_exit
+    thread.state = WAKING
+    thread.t_irq = irq.t_irq
+    make_runnable(host, c, host.cost.thread_wake, now)
+
+
+@kernel
+def leave_irq(host, c, now):
+    """A hard interrupt ends; a line that is still up is taken again at once (K1)."""
+    ctx = host.contexts[c]
+    if host.plan.threaded == 0:
+        note_interrupt(host.lines[ctx.bank], ctx.handled != 0, now)
+    leave(host, c, now)
+    if line_is_up(host, ctx.bank):
+        ctx.state = PENDED
+    take_pended(host, ctx.cpu, now)
+
+
+@kernel
+def unmask(host, c, now):
+    """A ONESHOT thread has ended: the line is open again, and taken at once if it is up."""
+    b = host.contexts[c].bank
+    irq = host.contexts[b]
+    host.lines[b].masked = 0
+    note_interrupt(host.lines[b], host.contexts[c].handled != 0, now)
+    leave(host, c, now)
+    if irq.state == IDLE and line_is_up(host, b):
+        irq.state = PENDED
+    take_pended(host, irq.cpu, now)
+
+
+@kernel
+def queue_work(host, b, by, now):
+    """Queue bank `b`'s worker with the copies of pass `by`; a queued one is not queued twice."""
+    ctx = host.contexts[by]
+    c = 2 * host.banks.size + b
+    worker = host.contexts[c]
+    if worker.pending:
+        return
+    worker.pending = 1
+    worker.pending_far = ctx.far
+    worker.pending_fsr = ctx.fsr
+    worker.pending_fsynr0 = ctx.fsynr0
+    worker.pending_means = ctx.means
+    if worker.state == IDLE:
+        worker.state = WAKING
+        make_runnable(host, c, host.cost.work_wake, now)
+
+
+@kernel
+def unlocked(host, c, now):
+    """The bank's lock is free, and interrupts are on again: whoever waited for either goes on."""
+    for k in range(host.contexts.size):
+        waits = host.contexts[k]
+        if waits.bank == host.contexts[c].bank and waits.state == SPIN:
+            waits.state = STEP
+            waits.remaining = 0
+            if waits.on_cpu:
+                waits.t_next = now
+    take_pended(host, host.contexts[c].cpu, now)

@@ -1,0 +1,351 @@
+"""The engine: merge lanes, channels, faults and CPUs in time, and run them (design 11).
+
+In order, with lazily advanced CPUs: on the hit path the bus runs until the next thing that is not an
+access of lane 0, and no event heap is kept.  At one instant faults come before contexts, contexts
+before channels, channels before lanes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from smmucore import contexts as cpu
+from smmucore.handler import run_context
+from smmucore.kernel import kernel
+from smmucore.mmu import check_rights, invalidate, rights_needed
+from smmucore.pagetable import (
+    MAP_OK,
+    OA_MASK,
+    TABLE_WORDS,
+    find_leaf,
+    level_shift,
+    map_leaf,
+    map_range,
+    tables_needed,
+    unmap_range,
+)
+from smmucore.records import NEVER
+from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
+from smmucore.transactions import ISSUED, arrive, drain, forget_unread, issue, resume
+from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, walk_from
+from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
+
+U0 = np.uint64(0)
+
+# Why `run` came back.
+NEED_EVENTS = 0
+DONE = 1
+HANG = 2
+LIVELOCK = 3
+NEED_TABLES = 4
+NEED_FAULT_ROWS = 5
+BAD_EVENT = 6
+
+@kernel
+def run(sim, ev, at, last):
+    """Run until the block is used up, the run ends, or room is needed.
+
+    Parameters
+    ----------
+    sim : Sim
+    ev : Events
+        The present block of lane 0.
+    at : int64
+        Index of its next event.
+    last : bool
+        No block follows.
+
+    Returns
+    -------
+    status : int64
+        One of the constants above.
+    at : int64
+        Index of the next event, or of the one that could not be carried out.
+    """
+    clock = sim.clock
+    n = ev.t.size
+    while True:
+        if clock.livelock:
+            return LIVELOCK, at
+        if sim.faults.size - clock.faults < 2:
+            return NEED_FAULT_ROWS, at
+        if sim.mem.words.size - sim.mem.used[0] < 8 * TABLE_WORDS:
+            return NEED_TABLES, at
+        t_fault = sim.arrivals[0].t if clock.arrivals else NEVER
+        c, t_context = next_context(sim.host.contexts)
+        ch, t_channel = next_channel(sim) if clock.queued else (0, NEVER)
+        lane, t_lane = next_lane(sim)
+
+        t_trace = NEVER
+        if at < n:
+            at, t_trace, moved = run_trace(sim, ev, at, t_fault, t_context, t_channel, t_lane)
+            if moved:
+                continue  # what comes next may have changed
+        elif not last:
+            return NEED_EVENTS, at
+
+        if t_fault <= t_context and t_fault <= t_channel and t_fault <= t_lane and t_fault <= t_trace:
+            if t_fault == NEVER:
+                return ending(sim, at, n), at
+            clock.now = t_fault
+            b = arrive(sim, t_fault)
+            cpu.look_at_line(sim.host, b, t_fault)
+        elif t_context <= t_channel and t_context <= t_lane and t_context <= t_trace:
+            horizon = min(t_fault - 1, t_channel, t_lane, t_trace)
+            run_context(sim, c, horizon)
+        elif t_channel <= t_lane and t_channel <= t_trace:
+            clock.now = t_channel
+            issue_head(sim, ch, t_channel)
+        elif t_trace <= t_lane:
+            clock.now = t_trace
+            status = trace_event(sim, ev, at)
+            if status == NEED_TABLES_NOW:
+                return NEED_TABLES, at
+            if status != MAP_OK:
+                clock.error = status
+                return BAD_EVENT, at
+            at += 1
+        else:
+            clock.now = t_lane
+            lane_access(sim, lane, t_lane)
+
+
+@kernel
+def ending(sim, at, n):
+    """Nothing will ever happen again: is everything done?"""
+    if at < n or sim.clock.queued > 0:
+        return HANG
+    for k in range(sim.slot_free.size):
+        if sim.slot_free[k] == NEVER:
+            return HANG
+    for lane in range(sim.lanes.size):
+        if sim.lanes[lane].left > 0:
+            return HANG
+    return DONE
+
+
+@kernel
+def next_context(contexts):
+    """Return (first context that has an effect next, when)."""
+    best = 0
+    t = NEVER
+    for c in range(contexts.size):
+        if contexts[c].t_next < t and (contexts[c].on_cpu or contexts[c].state == cpu.DELIVERY):
+            best = c
+            t = contexts[c].t_next
+    return best, t
+
+
+@kernel
+def next_channel(sim):
+    """Return (channel whose head may issue next, when)."""
+    best = 0
+    t = NEVER
+    for ch in range(sim.channels.size):
+        channel = sim.channels[ch]
+        if channel.length > 0 and channel.try_at < t:
+            best = ch
+            t = channel.try_at
+    return best, max(t, sim.clock.now)
+
+
+@kernel
+def next_lane(sim):
+    """Return (injected lane that has an access next, when it arrives)."""
+    best = 0
+    t = NEVER
+    for k in range(sim.lanes.size):
+        lane = sim.lanes[k]
+        if lane.left > 0:
+            arrives = max(lane.next, sim.clock.now)
+            if arrives < t and room_for(sim, lane.requester, lane.op):
+                best = k
+                t = arrives
+    return best, t
+
+
+@kernel
+def channel_of(sim, requester, op):
+    """Return the channel an access goes through."""
+    return 2 * sim.requesters[requester].tbu + (1 if op == WRITE else 0)
+
+
+@kernel
+def room_for(sim, requester, op):
+    """Tell whether the access's channel queue has room."""
+    return sim.channels[channel_of(sim, requester, op)].length < sim.hw.fifo_depth
+
+
+@kernel
+def fsynr0_flags(op, prot):
+    """Return FSYNR0's WNR, PNU and IND for an access (H4)."""
+    flags = 0
+    if op == WRITE:
+        flags |= FSYNR0_WNR
+    if op == EXEC:
+        flags |= FSYNR0_IND
+    if prot & PROT_PRIV:
+        flags |= FSYNR0_PNU
+    return flags
+
+
+@kernel
+def run_trace(sim, ev, at, t_fault, t_context, t_channel, t_lane):
+    """Issue lane 0's accesses while nothing else comes before them.
+
+    Returns
+    -------
+    at : int64
+        Index of the next event that has not happened.
+    t : int64
+        When it would: NEVER while it waits for room or for its fence.
+    moved : bool
+        Something was issued or queued; `t` says nothing.
+    """
+    clock = sim.clock
+    n = ev.t.size
+    before = min(t_fault, t_context, t_channel)
+    queued = clock.queued
+    arrivals = clock.arrivals
+    start = at
+    while at < n and clock.queued == queued and clock.arrivals == arrivals:
+        t = max(ev.t[at], clock.now)
+        op = ev.op[at]
+        if op > EXEC:
+            if at > start:
+                break
+            return at, control_time(sim, ev, at, t), False
+        requester = ev.requester[at]
+        if t >= before or t > t_lane or not room_for(sim, requester, op):
+            if at > start:
+                break
+            return at, t if room_for(sim, requester, op) else NEVER, False
+        clock.now = t
+        offer_event(sim, ev, at, t)
+        at += 1
+    return at, NEVER, True
+
+
+@kernel
+def offer_event(sim, ev, at, t):
+    """Let an access of lane 0 arrive at its channel at `t`."""
+    op = ev.op[at]
+    requester = ev.requester[at]
+    flags = fsynr0_flags(op, ev.prot[at])
+    need = rights_needed(op, ev.prot[at])
+    ch = channel_of(sim, requester, op)
+    offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, 0)
+
+
+@kernel
+def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
+    """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
+    channel = sim.channels[ch]
+    retry = t
+    if channel.length == 0 and channel.ready <= t:
+        retry = issue(sim, t, ch, iova, need, intended, requester, flags, deadline)
+        if retry == ISSUED:
+            channel.ready = t + sim.hw.accept
+            return
+    depth = sim.queues.shape[1]
+    row = sim.queues[ch, (channel.first + channel.length) % depth]
+    row.iova = iova
+    row.need = need
+    row.intended = intended
+    row.requester = requester
+    row.flags = flags
+    row.deadline = deadline
+    if channel.length == 0:
+        channel.try_at = max(retry, channel.ready)
+    channel.length += 1
+    sim.clock.queued += 1
+    sim.host.banks[sim.requesters[requester].bank].queued += 1
+
+
+@kernel
+def issue_head(sim, ch, t):
+    """Try to issue the head of a channel's queue."""
+    channel = sim.channels[ch]
+    row = sim.queues[ch, channel.first]
+    retry = issue(sim, t, ch, row.iova, row.need, row.intended, row.requester, row.flags, row.deadline)
+    if retry != ISSUED:
+        channel.try_at = retry
+        return
+    sim.host.banks[sim.requesters[row.requester].bank].queued -= 1
+    channel.first = (channel.first + 1) % sim.queues.shape[1]
+    channel.length -= 1
+    sim.clock.queued -= 1
+    channel.ready = t + sim.hw.accept
+    channel.try_at = channel.ready
+
+
+@kernel
+def lane_access(sim, k, t):
+    """The next access of an injected lane arrives."""
+    lane = sim.lanes[k]
+    turn = lane.count % lane.modulo if lane.modulo else lane.count
+    iova = lane.iova + np.uint64(turn) * lane.stride
+    intended = lane.next
+    lane.count += 1
+    lane.left -= 1
+    lane.next += lane.gap
+    ch = channel_of(sim, lane.requester, lane.op)
+    need = rights_needed(lane.op, 0)
+    flags = fsynr0_flags(lane.op, 0)
+    offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
+
+
+@kernel
+def control_time(sim, ev, at, t):
+    """Return when a MAP, UNMAP, TLBI or MARK takes effect; an UNMAP or TLBI waits for its fence."""
+    op = ev.op[at]
+    if (op != UNMAP and op != TLBI) or ev.prot[at] & ABRUPT:
+        return t
+    clock = sim.clock
+    if clock.fence_stamp != clock.stamp:
+        clock.fence = fence_of(sim, sim.requesters[ev.requester[at]].bank)
+        clock.fence_stamp = clock.stamp
+    return max(t, clock.fence)
+
+
+@kernel
+def fence_of(sim, b):
+    """Return when the last access of bank `b` that has arrived will have ended, or NEVER."""
+    if sim.host.banks[b].queued > 0:
+        return NEVER
+    latest = np.int64(0)
+    for k in range(sim.slot_free.size):
+        if sim.slot_free[k] > sim.clock.now and sim.requesters[sim.slots[k].requester].bank == b:
+            latest = max(latest, sim.slot_free[k])
+    return latest
+
+
+@kernel
+def trace_event(sim, ev, at):
+    """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
+    op = ev.op[at]
+    b = sim.requesters[ev.requester[at]].bank
+    sim.clock.fence_stamp = -1
+    if op <= EXEC:
+        offer_event(sim, ev, at, sim.clock.now)
+        return MAP_OK
+    if op == MAP:
+        if sim.mem.words.size - sim.mem.used[0] < tables_needed(ev.size[at]) * TABLE_WORDS:
+            return NEED_TABLES_NOW
+        into = sim.shadows[b] if sim.host.plan.demand else sim.regimes[b]
+        return map_range(sim.mem, into, ev.iova[at], ev.size[at], ev.pa[at], ev.prot[at])
+    if op == UNMAP:
+        if sim.host.plan.demand:
+            status = unmap_range(sim.mem, sim.shadows[b], ev.iova[at], ev.size[at])
+            if status != MAP_OK:
+                return status
+        return unmap_range(sim.mem, sim.regimes[b], ev.iova[at], ev.size[at])
+    if op == TLBI:
+        invalidate(sim.mmu, ev.prot[at], b, ev.iova[at], ev.size[at])
+    return MAP_OK
+
+
+#: `trace_event`: the MAP could need more tables than there is room for.
+NEED_TABLES_NOW = 100
+
+

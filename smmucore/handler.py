@@ -1,0 +1,212 @@
+"""A handler's pass: the steps of one context in time, and what they set off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from smmucore import contexts as cpu
+from smmucore import dispatch
+from smmucore.kernel import kernel
+from smmucore.mmu import check_rights
+from smmucore.pagetable import OA_MASK, find_leaf, level_shift, map_leaf
+from smmucore.records import NEVER
+from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
+from smmucore.transactions import drain, forget_unread, resume
+from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, walk_from
+
+U0 = np.uint64(0)
+U1 = np.uint64(1)
+
+#: More spurious passes than this for one record are a storm (design 9).
+STORM_ENTRIES = 8
+
+
+@kernel
+def run_context(sim, c, horizon):
+    """Let context `c` act, and go on acting until `horizon` or until it has touched anything else."""
+    host = sim.host
+    contexts = host.contexts
+    ctx = contexts[c]
+    bank = host.banks[ctx.bank]
+    b = ctx.bank
+    for k in range(contexts.size):
+        if k != c and (contexts[k].on_cpu or contexts[k].state == cpu.DELIVERY):
+            horizon = min(horizon, contexts[k].t_next if k > c else contexts[k].t_next - 1)
+    alone = True
+    while alone and ctx.t_next <= horizon and host.clock.livelock == 0:
+        now = ctx.t_next
+        host.clock.now = now
+        if ctx.state == cpu.STEP:
+            consequence, slot, number, value = dispatch.perform(
+                host.steps, ctx, c, bank, host.hw, host.counters
+            )
+            if consequence >= dispatch.RETURNED:
+                ctx.handled = 1 if consequence == dispatch.RETURNED else 0
+                end_pass(sim, host, c, now)
+                alone = ctx.kind == cpu.HARD_IRQ
+                continue
+            if consequence == dispatch.SPINS:
+                ctx.state = cpu.SPIN
+                ctx.t_next = NEVER
+                return
+            if consequence == dispatch.SAW_RECORD:
+                saw_record(sim, ctx, bank)
+            elif consequence == dispatch.WROTE:
+                # Within a hard IRQ with nothing waiting, nobody else can notice.
+                if value != 0 or ctx.kind != cpu.HARD_IRQ or bank.fifo_len > 0:
+                    alone = False
+                    forget_unread(sim, value)
+                    drain(sim, b, now)
+                    cpu.look_at_line(host, b, now)
+            elif consequence != dispatch.NOTHING:
+                alone = False
+                act(sim, c, consequence, slot, number, value, now)
+            ctx.t_next = now + dispatch.begin(
+                host.steps, ctx, bank, host.cost, host.sites, host.counters, now
+            )
+        elif ctx.state == cpu.EXIT:
+            cpu.leave_irq(host, c, now)
+            alone = ctx.state == cpu.ENTRY
+        elif ctx.state == cpu.ENTRY and host.plan.threaded:
+            alone = False
+            cpu.wake_thread(host, b, now)
+        elif ctx.state == cpu.ENTRY:
+            begin_pass(host, c, host.plan.handler, now)
+        elif ctx.state == cpu.DELIVERY:
+            alone = False
+            cpu.deliver(host, b, now)
+        elif ctx.state == cpu.WAKING:
+            if ctx.kind == cpu.WORKER:
+                begin_work(host, c, now)
+            else:
+                begin_pass(host, c, host.plan.handler, now)
+        else:
+            alone = False
+            cpu.unmask(host, c, now)
+
+
+@kernel
+def act(sim, c, consequence, slot, number, value, now):
+    """See to a step's consequence outside its own context."""
+    host = sim.host
+    ctx = host.contexts[c]
+    b = ctx.bank
+    if consequence == dispatch.RESUME_DID:
+        host.lines[b].without_progress = 0
+        resume(sim, b, slot, number, value, now)
+        drain(sim, b, now)
+        cpu.look_at_line(host, b, now)
+    elif consequence == dispatch.WOKE:
+        cpu.queue_work(host, b, c, now)
+    elif consequence == dispatch.MAPS:
+        map_for(sim, ctx, value)
+    elif consequence == dispatch.UNLOCKED:
+        cpu.unlocked(host, c, now)
+
+
+@kernel
+def begin_pass(host, c, first_step, now):
+    """A pass begins at its first step, with nothing read yet."""
+    ctx = host.contexts[c]
+    ctx.pc = first_step
+    ctx.far = U0
+    ctx.fsr = 0
+    ctx.fsynr0 = 0
+    ctx.fsr_record = 0
+    ctx.far_record = 0
+    ctx.means = 0
+    ctx.ret = 0
+    ctx.dump = 0
+    ctx.mapped = 0
+    ctx.fresh = 0
+    ctx.fault = 0
+    ctx.t_start = now
+    ctx.state = cpu.STEP
+    ctx.t_next = now + dispatch.begin(
+        host.steps, ctx, host.banks[ctx.bank], host.cost, host.sites, host.counters, now
+    )
+
+
+@kernel
+def begin_work(host, c, now):
+    """A worker's pass begins, with the copies of the pass that queued it."""
+    ctx = host.contexts[c]
+    ctx.pending = 0
+    begin_pass(host, c, host.plan.worker, now)
+    ctx.far = ctx.pending_far
+    ctx.fsr = ctx.pending_fsr
+    ctx.fsynr0 = ctx.pending_fsynr0
+    ctx.means = ctx.pending_means
+
+
+@kernel
+def end_pass(sim, host, c, now):
+    """A pass has returned: judge it, and go on to what its context does after."""
+    ctx = host.contexts[c]
+    counters = host.counters
+    if ctx.kind == cpu.WORKER:
+        if ctx.pending:
+            begin_work(host, c, now)
+        else:
+            cpu.leave(host, c, now)
+        return
+    if ctx.fresh == 0:
+        bank = host.banks[ctx.bank]
+        counters.irq_spurious += 1
+        bank.spurious_run += 1
+        if bank.spurious_run > STORM_ENTRIES:
+            bank.stormed = 1
+    elif ctx.fault != 0:
+        sim.faults[ctx.fault - 1].t_handler_end = now
+    if ctx.handled == 0:
+        counters.irq_none += 1
+    if ctx.kind == cpu.THREAD:
+        ctx.state = cpu.UNMASK
+        ctx.t_next = now + host.cost.oneshot_unmask
+    else:
+        ctx.state = cpu.EXIT
+        busy = cpu.others_runnable(host.contexts, c)
+        ctx.t_next = now + (host.cost.irq_exit_task if busy else host.cost.irq_exit_idle)
+
+
+@kernel
+def saw_record(sim, ctx, bank):
+    """A pass has read a record that nobody had read: progress."""
+    bank.spurious_run = 0
+    sim.host.lines[ctx.bank].without_progress = 0
+    ctx.fault = bank.record_fault
+    if ctx.fault != 0:
+        story = sim.faults[ctx.fault - 1]
+        story.t_irq = ctx.t_irq
+        story.t_handler_start = ctx.t_start
+
+
+@kernel
+def map_for(sim, ctx, codes):
+    """MAP_PAGE: put the page at this pass's FAR into the tables, if the pager has it (`demand`).
+
+    It has not when the shadow tables lack the page or do not allow the access that faulted.
+    """
+    ctx.mapped = 0
+    ctx.ret = codes & 0xFF
+    shadow = sim.shadows[ctx.bank]
+    if sim.host.plan.demand == 0 or ctx.far >> np.uint64(shadow.ias) != U0:
+        return
+    entry, level = find_leaf(sim.mem, shadow, ctx.far)
+    if entry < 0:
+        return
+    need = U0 if ctx.fsynr0 & FSYNR0_PNU else MAY_UNPRIV
+    if ctx.fsynr0 & FSYNR0_WNR:
+        need |= MAY_WRITE
+    if ctx.fsynr0 & FSYNR0_IND:
+        need |= MAY_EXEC
+    _, _, leaf, _, _ = walk_from(sim.mem, shadow.ttbr, shadow.start_level, shadow.ias, ctx.far)
+    if check_rights(leaf, need) != 0:
+        return
+    desc = sim.mem.words[entry]
+    inside = (U1 << level_shift(level)) - U1
+    attributes = desc & ~(OA_MASK | np.uint64(3))
+    # Where another fault has had the page mapped already, the leaf is there, and that is as good.
+    map_leaf(sim.mem, sim.regimes[ctx.bank], ctx.far & ~inside, desc & OA_MASK & ~inside, level, attributes)
+    ctx.mapped = 1
+    ctx.ret = codes >> 8

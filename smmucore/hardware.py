@@ -1,0 +1,166 @@
+"""Hardware presets: what a given SMMU does where implementations differ, field by field, cited.
+
+A value without a public source is an assumption of ours and says so.  The presets are named after
+what they behave like in the fault path; TLB depths are build-time parameters of the real parts,
+and every depth here is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from smmucore.records import one
+
+QUEUE = 0
+TERMINATE = 1
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One preset.  `sources` says, for every field, where its value comes from."""
+
+    name: str
+    title: str
+    stalls: bool
+    second_fault: str
+    resume_needs_fsr_clear: bool
+    ss_asserts_irq: bool
+    irq_held_until_resume: bool
+    fsr_frozen_while_stalled: bool
+    tbus: int
+    slots: int
+    walk_slots: int
+    fifo_depth: int
+    accept: int
+    utlb: tuple[int, int]
+    tlb: tuple[int, int]
+    walk_cache: tuple[int, int]
+    sources: dict[str, str]
+
+    def record(self) -> Any:
+        """Return the preset as the kernels see it: an array of one HW record."""
+        return one(
+            HW,
+            stalls=self.stalls,
+            second_fault=TERMINATE if self.second_fault == "terminate" else QUEUE,
+            resume_needs_fsr_clear=self.resume_needs_fsr_clear,
+            ss_asserts_irq=self.ss_asserts_irq,
+            irq_held_until_resume=self.irq_held_until_resume,
+            fsr_frozen_while_stalled=self.fsr_frozen_while_stalled,
+            slots=self.slots,
+            walk_slots=self.walk_slots,
+            fifo_depth=self.fifo_depth,
+            accept=self.accept,
+        )
+
+
+HW = np.dtype(
+    [
+        (name, "i8")
+        for name in (
+            "stalls",
+            "second_fault",
+            "resume_needs_fsr_clear",
+            "ss_asserts_irq",
+            "irq_held_until_resume",
+            "fsr_frozen_while_stalled",
+            "slots",
+            "walk_slots",
+            "fifo_depth",
+            "accept",
+        )
+    ],
+    align=True,
+)
+
+_TRM = "MMU-500 TRM (DDI 0517) 2.3.5"
+_OURS = "assumption: a build-time parameter of the part"
+
+_MMU500 = Hardware(
+    name="mmu500",
+    title="Arm CoreLink MMU-500",
+    stalls=True,
+    second_fault="queue",
+    resume_needs_fsr_clear=True,
+    ss_asserts_irq=True,
+    irq_held_until_resume=False,
+    fsr_frozen_while_stalled=True,
+    tbus=1,
+    slots=128,
+    walk_slots=8,
+    fifo_depth=64,
+    accept=1,
+    utlb=(8, 8),
+    tlb=(128, 4),
+    walk_cache=(16, 4),
+    sources={
+        "stalls": "MMU-500 TRM 2.3.4: terminate and stall are supported",
+        "second_fault": "Connor Abbott, freedreno list, 2025: MMU-500 queues followers, as the architecture says",
+        "resume_needs_fsr_clear": "Linux 3053a2c5086d: RESUME is ignored unless every FSR bit but SS is clear",
+        "ss_asserts_irq": "Linux 3053a2c5086d: the interrupt is raised while only SS is set",
+        "irq_held_until_resume": "an implementation-defined corner; not seen on this part",
+        "fsr_frozen_while_stalled": "architecture pseudocode as quoted by Connor Abbott; not settled (H5): try both",
+        "tbus": "assumption: one TBU carries every stream; range 1 to 32",
+        "slots": f"{_TRM}: 128 reads and 128 writes outstanding in each TBU",
+        "walk_slots": f"{_TRM}: 8 parallel walks in each TBU; a miss beyond them blocks its channel",
+        "fifo_depth": "assumption: accesses waiting before a channel; range 1 to 1024",
+        "accept": "assumption: one access a channel and ns; range 1 to 3",
+        "utlb": _OURS,
+        "tlb": _OURS,
+        "walk_cache": _OURS,
+    },
+)
+
+_SMMU_V2 = replace(
+    _MMU500,
+    name="qcom-smmu-v2",
+    title="Qualcomm SMMUv2 before the MMU-500",
+    second_fault="terminate",
+    sources={
+        **_MMU500.sources,
+        "stalls": "used with stall by drm/msm since v5.14",
+        "second_fault": "Connor Abbott, freedreno list, 2025: followers that fault during a stall are terminated",
+        "resume_needs_fsr_clear": "assumption: as mmu500; nobody has said otherwise",
+        "ss_asserts_irq": "assumption: as mmu500; nobody has said otherwise",
+        "slots": "assumption: as mmu500",
+        "walk_slots": "assumption: as mmu500",
+    },
+)
+
+_IDEAL = replace(
+    _MMU500,
+    name="ideal",
+    title="An SMMU whose line follows the FSR fault bits alone",
+    resume_needs_fsr_clear=False,
+    ss_asserts_irq=False,
+    sources={
+        **_MMU500.sources,
+        "stalls": "hypothetical part",
+        "second_fault": "architecture: followers stall",
+        "resume_needs_fsr_clear": "architecture: RESUME acts whenever a transaction is stalled",
+        "ss_asserts_irq": "the reading of the architecture that drivers before 2025 relied on",
+    },
+)
+
+PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL)}
+
+
+def find(name: str) -> Hardware:
+    """Return the preset called `name`.
+
+    Raises
+    ------
+    KeyError
+        With the known names, when there is none.
+    """
+    if name not in PRESETS:
+        raise KeyError(f"hardware: expected one of {', '.join(PRESETS)}; found {name!r}")
+    return PRESETS[name]
+
+
+def rule_fields() -> tuple[str, ...]:
+    """Return the names of the fields that carry a source."""
+    return tuple(f.name for f in fields(Hardware) if f.name not in {"name", "title", "sources"})

@@ -1,0 +1,66 @@
+"""A log-linear latency histogram: 64 buckets an octave, exact below 64 ns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from smmucore.kernel import kernel
+
+SUB_BITS = 6
+SUB = 1 << SUB_BITS
+OCTAVES = 44  # up to 2**50 ns, 13 days
+BUCKETS = SUB * (OCTAVES + 1)
+
+FROM_INTENDED = 0
+FROM_ISSUE = 1
+KINDS = 2
+
+
+@kernel
+def bucket_of(ns):
+    """Return the bucket of a latency: its own below 64 ns, then 64 for each power of two."""
+    if ns < SUB:
+        return max(ns, 0)
+    octave = 0
+    top = ns >> SUB_BITS
+    while top > 1:
+        top >>= 1
+        octave += 1
+    return min(SUB * (octave + 1) + (ns >> octave) - SUB, BUCKETS - 1)
+
+
+def highest_of(bucket: int) -> int:
+    """Return the largest ns that falls into `bucket`.
+
+    >>> [highest_of(b) for b in (0, 63, 64, 127, 128)]
+    [0, 63, 64, 127, 129]
+    """
+    if bucket < SUB:
+        return bucket
+    octave = bucket // SUB - 1
+    return ((bucket % SUB + SUB + 1) << octave) - 1
+
+
+def percentile(counts: Any, percent: float, highest: int) -> int:
+    """Return the latency that `percent` of the samples do not exceed.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (BUCKETS,)
+    percent : float
+    highest : int
+        The exact maximum, which caps the answer.
+
+    Returns
+    -------
+    int
+        ns, high by at most 1/64; 0 without samples.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return 0
+    rank = max(1, int(np.ceil(total * percent / 100 - 1e-9)))
+    bucket = int(np.searchsorted(np.cumsum(counts), rank))
+    return min(highest_of(bucket), highest)

@@ -1,0 +1,199 @@
+"""From an IOVA to an answer: micro-TLB, TLB, walk cache, walk; and their invalidation (H2).
+
+A translation has two halves, because a miss may have to wait for a walk slot: `look_up` changes
+nothing when it misses, and `walk_and_fill` does the rest when the walk starts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from smmucore import tlb
+from smmucore.kernel import kernel
+from smmucore.pagetable import LAST_LEVEL
+from smmucore.registers import FSR_PF
+from smmucore.tlb import Cache, cache
+from smmucore.walk import (
+    MAY_EXEC,
+    MAY_UNPRIV,
+    MAY_WRITE,
+    leaf_level_of,
+    output_address,
+    walk_from,
+)
+from traces.events import (
+    EXEC,
+    PROT_PRIV,
+    TLBI_ALL,
+    TLBI_ASID,
+    TLBI_KIND_MASK,
+    TLBI_VA_LAST,
+    WRITE,
+)
+
+U0 = np.uint64(0)
+U9 = np.uint64(9)
+
+# Where an answer came from.
+MISS = -1
+FROM_UTLB = 0
+FROM_TLB = 1
+FROM_WALK = 2
+
+
+class Mmu(NamedTuple):
+    """The caches of one SMMU: a micro-TLB for each TBU, one TLB, one walk cache."""
+
+    utlb: Cache
+    tlb: Cache
+    walk_cache: Cache
+
+
+def mmu(
+    utlb: tuple[int, int], main: tuple[int, int], walk_cache: tuple[int, int], tbus: int = 1
+) -> Mmu:
+    """Return empty caches; each geometry is (sets, ways)."""
+    return Mmu(cache(*utlb, units=tbus), cache(*main), cache(*walk_cache))
+
+
+@kernel
+def rights_needed(op, prot):
+    """Return the ``MAY_*`` bits an access needs of its page."""
+    need = U0
+    if op == WRITE:
+        need |= MAY_WRITE
+    if op == EXEC:
+        need |= MAY_EXEC
+    if prot & PROT_PRIV == 0:
+        need |= MAY_UNPRIV
+    return need
+
+
+@kernel
+def look_up(mmu, tbu, bank, iova):
+    """Look in the micro-TLB, then the TLB.
+
+    Returns
+    -------
+    source : int64
+        FROM_UTLB, FROM_TLB (the micro-TLB is filled), or MISS (nothing changed).
+    leaf : uint64
+        The translation, or 0.
+    """
+    tags, values, ways = mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ways[0]
+    seen = mmu.utlb.seen[tbu]
+    for size in range(tlb.SIZES):
+        if (seen >> size) & 1:
+            leaf = tlb.find(tags, values, ways, tlb.tag_of(bank, size, iova))
+            if leaf != U0:
+                return FROM_UTLB, leaf
+    main_seen = mmu.tlb.seen[0]
+    for size in range(tlb.SIZES):
+        if (main_seen >> size) & 1:
+            tag = tlb.tag_of(bank, size, iova)
+            leaf = tlb.find(mmu.tlb.tags[0], mmu.tlb.values[0], mmu.tlb.ways[0], tag)
+            if leaf != U0:
+                mmu.utlb.seen[tbu] = seen | (1 << size)
+                tlb.insert(tags, values, ways, tag, leaf)
+                return FROM_TLB, leaf
+    return MISS, U0
+
+
+@kernel
+def check_rights(leaf, need):
+    """Return 0 if `leaf` allows what is needed, else the permission fault's FSR bit."""
+    return 0 if leaf & need == need else FSR_PF
+
+
+@kernel
+def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
+    """Walk, from the walk cache where it can, and fill all three caches on success.
+
+    A walk that ends in a permission fault is a faulting walk: it fills nothing (H2).
+
+    Returns
+    -------
+    fault : int64
+        0 or an FSR bit.
+    level : int64
+        Level reached.
+    leaf : uint64
+        The translation, or 0.
+    reads : int64
+        Descriptors read from memory.
+    """
+    # One entry covers one level-3 table, 2 MiB of IOVA: the number of the 2M page is its key.
+    key = tlb.tag_of(bank, tlb.SIZE_4K, iova >> U9)
+    wc = mmu.walk_cache
+    start = tlb.find(wc.tags[0], wc.values[0], wc.ways[0], key)
+    level = np.int64(LAST_LEVEL)
+    if start == U0:
+        start = regime.ttbr
+        level = regime.start_level
+    fault, level, leaf, last_table, reads = walk_from(mem, start, level, regime.ias, iova)
+    if fault == 0:
+        fault = check_rights(leaf, need)
+    if fault == 0:
+        if last_table != U0:
+            tlb.insert(wc.tags[0], wc.values[0], wc.ways[0], key, last_table)
+        size = LAST_LEVEL - level
+        tag = tlb.tag_of(bank, size, iova)
+        mmu.tlb.seen[0] |= 1 << size
+        mmu.utlb.seen[tbu] |= 1 << size
+        tlb.insert(mmu.tlb.tags[0], mmu.tlb.values[0], mmu.tlb.ways[0], tag, leaf)
+        tlb.insert(mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ways[0], tag, leaf)
+    return fault, level, leaf, reads
+
+
+@kernel
+def invalidate(mmu, kind, bank, iova, size):
+    """Carry out one TLBI event; `kind` is ``TLBI_*``."""
+    kind = kind & TLBI_KIND_MASK
+    for unit in range(mmu.utlb.tags.shape[0]):
+        _invalidate_one(mmu.utlb, unit, kind, bank, iova, size, 0)
+    _invalidate_one(mmu.tlb, 0, kind, bank, iova, size, 0)
+    if kind != TLBI_VA_LAST:
+        _invalidate_one(mmu.walk_cache, 0, kind, bank, iova, size, 9)
+
+
+@kernel
+def _invalidate_one(which, unit, kind, bank, iova, size, shift_extra):
+    tags, values, ways = which.tags[unit], which.values[unit], which.ways[0]
+    if kind == TLBI_ALL:
+        tags[:] = U0
+        values[:] = U0
+    elif kind == TLBI_ASID:
+        tlb.invalidate_bank(tags, values, ways, bank)
+    else:
+        tlb.invalidate_range(tags, values, ways, bank, iova, size, shift_extra)
+
+
+@kernel
+def translate(mmu, mem, regime, tbu, bank, iova, need):
+    """Translate one access with no regard to time.
+
+    Returns
+    -------
+    fault : int64
+        0 or an FSR bit.
+    level : int64
+        Level of the leaf, or of the walk that faulted.
+    pa : uint64
+        Output address; 0 on a fault.
+    source : int64
+        FROM_UTLB, FROM_TLB or FROM_WALK.
+    reads : int64
+        Descriptors read.
+    """
+    source, leaf = look_up(mmu, tbu, bank, iova)
+    if source == MISS:
+        source = FROM_WALK
+        fault, level, leaf, reads = walk_and_fill(mmu, mem, regime, tbu, bank, iova, need)
+    else:
+        fault = check_rights(leaf, need)
+        level = leaf_level_of(leaf)
+        reads = 0
+    pa = U0 if fault else output_address(leaf, iova)
+    return fault, level, pa, source, reads

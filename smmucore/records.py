@@ -1,0 +1,246 @@
+"""The records that hold a run's state, field by field.
+
+Every mutable thing of the model is a row of one of these dtypes, kept in a record array and handed
+to the rules one row at a time: a rule sees a bank, a context, a counter set, and no more.  Integers
+are int64 but for addresses, which are uint64.  Times are ns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+#: "Never", as a time.
+NEVER = np.int64(1 << 62)
+NOBODY = -1
+
+BANK = np.dtype(
+    [
+        ("far", "u8"),
+        ("fsr", "i8"),
+        ("fsynr0", "i8"),
+        ("sctlr", "i8"),
+        ("records", "i8"),  # records made so far
+        ("record", "i8"),  # which of them is current; 0: no syndrome bit is set
+        ("record_fault", "i8"),  # its fault number; 0: latched ahead of the fault's turn
+        ("seen", "i8"),  # the last record that a handler pass read
+        ("head", "i8"),  # slot of the stalled transaction SS tells of, or NOBODY
+        ("head_fault", "i8"),  # its fault number, or 0
+        ("fifo_at", "i8"),  # FIFO of stalled transactions behind it: first, and how many
+        ("fifo_len", "i8"),
+        ("line_latched", "i8"),  # for `irq_held_until_resume`
+        ("ss_since", "i8"),
+        ("lock", "i8"),  # context that holds the bank's lock, or NOBODY
+        ("queued", "i8"),  # accesses of this bank that wait in a channel's queue
+        ("spurious_run", "i8"),  # spurious passes since a new record was seen
+        ("stormed", "i8"),
+        ("dumped", "i8"),  # the client holds a crash dump
+    ],
+    align=True,
+)
+
+#: The context of a CPU that runs a driver's steps: hard IRQ, IRQ thread or worker of one bank.
+CONTEXT = np.dtype(
+    [
+        ("kind", "i8"),
+        ("bank", "i8"),
+        ("cpu", "i8"),
+        ("state", "i8"),
+        ("pc", "i8"),
+        ("t_next", "i8"),  # when the present step has its effect (while it holds the CPU)
+        ("remaining", "i8"),  # what is left of it (while it does not)
+        ("since", "i8"),  # when it got the CPU
+        ("runnable", "i8"),
+        ("on_cpu", "i8"),
+        ("irqs_off", "i8"),
+        # this pass's copies of the registers, and what the client made of them
+        ("far", "u8"),
+        ("fsr", "i8"),
+        ("fsynr0", "i8"),
+        ("fsr_record", "i8"),  # the record that was current when FSR, when FAR was read
+        ("far_record", "i8"),
+        ("means", "i8"),  # fault number of the head this pass means to resume
+        ("ret", "i8"),
+        ("dump", "i8"),
+        ("mapped", "i8"),
+        ("handled", "i8"),  # IRQ_HANDLED was returned
+        ("fresh", "i8"),  # this pass saw a new record
+        ("fault", "i8"),  # the fault number it told of, or 0
+        # a worker that is queued again: the copies of the pass that queued it
+        ("pending", "i8"),
+        ("pending_far", "u8"),
+        ("pending_fsr", "i8"),
+        ("pending_fsynr0", "i8"),
+        ("pending_means", "i8"),
+        ("t_irq", "i8"),
+        ("t_start", "i8"),
+    ],
+    align=True,
+)
+
+LINE = np.dtype(
+    [
+        ("masked", "i8"),  # ONESHOT: from the wake-up to the end of the thread
+        ("disabled", "i8"),  # by the spurious-interrupt detector
+        ("entries", "i8"),  # K5: entries counted towards the next judgement
+        ("unhandled", "i8"),
+        ("last_unhandled", "i8"),
+        ("without_progress", "i8"),  # entries since anything moved on
+    ],
+    align=True,
+)
+
+#: A transaction, by the slot it holds.
+SLOT = np.dtype(
+    [
+        ("iova", "u8"),
+        ("need", "u8"),  # MAY_* rights
+        ("intended", "i8"),
+        ("issued", "i8"),
+        ("requester", "i8"),
+        ("flags", "i8"),  # FSYNR0's WNR, PNU, IND
+        ("deadline", "i8"),
+        ("fault", "i8"),  # fault number; 0: it waits untranslated (HUPCF)
+        ("bits", "i8"),  # syndrome bit of its fault
+        ("level", "i8"),
+        ("retried", "i8"),
+        ("state", "i8"),
+    ],
+    align=True,
+)
+
+#: An access that waits in a channel's queue.
+WAITING = np.dtype(
+    [
+        ("iova", "u8"),
+        ("need", "u8"),
+        ("intended", "i8"),
+        ("requester", "i8"),
+        ("flags", "i8"),
+        ("deadline", "i8"),
+    ],
+    align=True,
+)
+
+CHANNEL = np.dtype(
+    [
+        ("first", "i8"),
+        ("length", "i8"),
+        ("ready", "i8"),  # the previous issue + `accept`
+        ("try_at", "i8"),  # when the head may issue; NEVER while nothing is known to free it
+        ("wants_slot", "i8"),  # no slot was free for the head at the last try
+        ("cursor", "i8"),  # where the search for a free slot begins
+    ],
+    align=True,
+)
+
+#: An arithmetic sequence of accesses that a scenario adds to the trace.
+LANE = np.dtype(
+    [
+        ("next", "i8"),  # intended time of its next access
+        ("gap", "i8"),
+        ("left", "i8"),
+        ("count", "i8"),  # accesses so far
+        ("iova", "u8"),
+        ("stride", "u8"),
+        ("modulo", "i8"),  # IOVA repeats after so many; 0: never
+        ("requester", "i8"),
+        ("op", "i8"),
+        ("deadline", "i8"),  # 0: none
+    ],
+    align=True,
+)
+
+REQUESTER = np.dtype(
+    [("stream", "i8"), ("stream_index", "i8"), ("bank", "i8"), ("tbu", "i8")],
+    align=True,
+)
+
+#: One injected fault's story.  A time that never came is -1.
+FAULT = np.dtype(
+    [
+        ("iova", "u8"),
+        ("bank", "i8"),
+        ("stream", "i8"),
+        ("fsr_bits", "i8"),
+        ("fsynr0", "i8"),
+        ("t_intended", "i8"),
+        ("t_issued", "i8"),
+        ("t_arrived", "i8"),
+        ("t_recorded", "i8"),
+        ("t_irq", "i8"),
+        ("t_handler_start", "i8"),
+        ("t_handler_end", "i8"),
+        ("t_resumed", "i8"),
+        ("t_retired", "i8"),
+        ("record", "i8"),
+        ("outcome", "i8"),
+    ],
+    align=True,
+)
+
+# FAULT.record: what became of the fault's record.
+PENDING = 0
+RECORDED = 1
+COALESCED = 2
+LOST = 3
+RECORD_NAMES = ("pending", "recorded", "coalesced", "lost")
+
+# FAULT.outcome: what became of the transaction.
+OPEN = 0
+TERMINATED = 1
+COMPLETED = 2
+FAULTED_AGAIN = 3
+OUTCOME_NAMES = ("open", "terminated", "completed", "faulted-again")
+
+#: Scalars of the run that outlive a call of the engine.
+CLOCK = np.dtype(
+    [
+        ("now", "i8"),
+        ("queued", "i8"),  # accesses in all channel queues
+        ("faults", "i8"),  # fault numbers handed out
+        ("arrivals", "i8"),  # faults on their way to a bank
+        ("low_on_cpu", "i8"),  # threads and workers that hold a CPU
+        ("serial", "i8"),  # walk issue order
+        ("stamp", "i8"),  # moves on whenever a slot is taken or freed
+        ("fence", "i8"),  # when the waiting UNMAP or TLBI may go, as of `fence_stamp`
+        ("fence_stamp", "i8"),
+        ("livelock", "i8"),
+        ("error", "i8"),  # MAP_* of the event that could not be carried out
+    ],
+    align=True,
+)
+
+#: One step of a program: see `steps`.
+STEP = np.dtype([("op", "i8"), ("arg", "i8"), ("when", "i8")], align=True)
+
+#: What does not change during a run, beside hardware and costs.
+PLAN = np.dtype(
+    [
+        ("threaded", "i8"),  # the handler runs in a ONESHOT thread
+        ("demand", "i8"),  # MAP only enters the shadow tables
+        ("handler", "i8"),  # where its steps begin
+        ("worker", "i8"),
+        ("livelock_limit", "i8"),  # entries without progress that end the run
+    ],
+    align=True,
+)
+
+#: A fault on its way from the end of its walk to its bank.
+ARRIVAL = np.dtype([("t", "i8"), ("serial", "i8"), ("slot", "i8")], align=True)
+
+RATELIMIT = np.dtype([("begun", "i8"), ("printed", "i8"), ("missed", "i8"), ("open", "i8")], align=True)
+
+
+def rows(dtype: np.dtype[Any], count: int) -> Any:
+    """Return `count` zeroed records of `dtype` as a record array."""
+    return np.zeros(count, dtype).view(np.recarray)
+
+
+def one(dtype: np.dtype[Any], **values: int) -> Any:
+    """Return an array of one record with the given fields set."""
+    made = rows(dtype, 1)
+    for name, value in values.items():
+        made[0][name] = value
+    return made

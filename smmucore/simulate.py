@@ -1,0 +1,339 @@
+"""Run the model: a setup and a stream of events in, counters, latencies and fault stories out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from smmucore import engine
+from smmucore.clients import Client
+from smmucore.contexts import HARD_IRQ, IDLE, THREAD, WORKER
+from smmucore.costs import Profile
+from smmucore.counters import COUNTERS, NAMES
+from smmucore.hardware import Hardware
+from smmucore.histogram import BUCKETS, KINDS
+from smmucore.invariants import check
+from smmucore.linux import SITES
+from smmucore.mmu import mmu
+from smmucore.pagetable import MAP_ERRORS, MAP_OK, REGIME, grown, map_range, memory, new_table, start_level
+from smmucore.policies import Policy
+from smmucore.program import program, sctlr
+from smmucore.records import (
+    ARRIVAL,
+    BANK,
+    CHANNEL,
+    CLOCK,
+    CONTEXT,
+    FAULT,
+    LANE,
+    LINE,
+    NEVER,
+    NOBODY,
+    PLAN,
+    RATELIMIT,
+    REQUESTER,
+    SLOT,
+    WAITING,
+    one,
+    rows,
+)
+from smmucore.sim import Events, Host, Sim
+from smmucore.verdict import verdict
+
+LIVELOCK_LIMIT = 200_000
+
+
+class SimulationError(ValueError):
+    """An event of the trace cannot be carried out; `index` is its number in the trace."""
+
+    def __init__(self, index: int, expected: str) -> None:
+        super().__init__(f"event {index}: expected {expected}")
+        self.index = index
+        self.expected = expected
+
+
+@dataclass(frozen=True)
+class Requester:
+    """A stream that accesses memory through a context bank and a TBU."""
+
+    stream: int
+    bank: int
+    tbu: int = 0
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An arithmetic sequence of accesses, added to the trace.
+
+    Access k has intended time ``first + k * gap`` and IOVA ``iova + (k % modulo or k) * stride``.
+    With a `deadline`, an access that ends later than that after its intended time is a missed
+    watchdog (K7).
+    """
+
+    requester: int
+    count: int
+    first: int = 0
+    gap: int = 0
+    op: int = 0
+    iova: int = 0
+    stride: int = 4096
+    modulo: int = 0
+    deadline: int = 0
+
+
+@dataclass(frozen=True)
+class Premapped:
+    """A mapping that exists before the run."""
+
+    bank: int
+    iova: int
+    size: int
+    pa: int
+    prot: int
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of, but for the events.
+
+    Attributes
+    ----------
+    policy, client, hardware, costs
+        The axes of a comparison.
+    requesters : sequence of Requester
+        Indexed by ``Events.requester``.
+    ias : sequence of int
+        Input address bits of each bank.
+    cpus : mapping
+        CPU of the ``irq``, ``thread`` and ``worker`` contexts.
+    lanes, premapped, demand
+        What the scenario adds: accesses, mappings, and whether MAP only feeds the pager.
+    livelock_limit : int
+        Entries without progress that end a run.
+    """
+
+    policy: Policy
+    client: Client
+    hardware: Hardware
+    costs: Profile
+    requesters: Sequence[Requester]
+    ias: Sequence[int]
+    cpus: Mapping[str, int] = field(default_factory=lambda: {"irq": 0, "thread": 0, "worker": 1})
+    lanes: Sequence[Lane] = ()
+    premapped: Sequence[Premapped] = ()
+    demand: bool = False
+    livelock_limit: int = LIVELOCK_LIMIT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave.
+
+    Attributes
+    ----------
+    counters : dict of str to int
+        Every name of `smmucore.counters.MEANINGS`.
+    verdict : str
+    streams : tuple of int
+        Stream IDs, in the order of the histograms.
+    histogram : ndarray of int64, shape (streams, 2, BUCKETS)
+        Latencies from intended time and from issue.
+    highest : ndarray of int64, shape (streams, 2)
+        Exact maxima, ns.
+    faults : record array of FAULT
+        One row a fault, in order of arrival at the banks.
+    end_ns : int
+        Simulated time at which the run ended.
+    """
+
+    counters: dict[str, int]
+    verdict: str
+    streams: tuple[int, ...]
+    histogram: Any
+    highest: Any
+    faults: Any
+    end_ns: int
+
+
+def build(setup: Setup) -> Sim:
+    """Return the state of a run that has not begun."""
+    hw = setup.hardware
+    nb = len(setup.ias)
+    streams = sorted({r.stream for r in setup.requesters})
+    banks = rows(BANK, nb)
+    banks.head = NOBODY
+    banks.lock = NOBODY
+    banks.sctlr = sctlr(setup.policy)
+    contexts = rows(CONTEXT, 3 * nb)
+    for b in range(nb):
+        for kind, name in ((HARD_IRQ, "irq"), (THREAD, "thread"), (WORKER, "worker")):
+            ctx = contexts[kind * nb + b]
+            ctx.kind, ctx.bank, ctx.cpu, ctx.state, ctx.t_next = kind, b, setup.cpus[name], IDLE, NEVER
+    requesters = rows(REQUESTER, len(setup.requesters))
+    for k, r in enumerate(setup.requesters):
+        row = requesters[k]
+        row.stream, row.stream_index, row.bank, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
+    lanes = rows(LANE, len(setup.lanes))
+    for k, a in enumerate(setup.lanes):
+        row = lanes[k]
+        row.next, row.gap, row.left, row.requester, row.op = a.first, a.gap, a.count, a.requester, a.op
+        row.iova, row.stride, row.modulo, row.deadline = a.iova, a.stride, a.modulo, a.deadline
+    lines = rows(LINE, nb)
+    lines.last_unhandled = -NEVER
+    channels = 2 * hw.tbus
+    mem = memory()
+    regimes, shadows = rows(REGIME, nb), rows(REGIME, nb)
+    for b in range(nb):
+        for regime in (regimes[b], shadows[b]):
+            regime.ttbr, regime.ias, regime.start_level = new_table(mem), setup.ias[b], start_level(setup.ias[b])
+    for m in setup.premapped:
+        status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
+        if status != MAP_OK:
+            raise SimulationError(-1, MAP_ERRORS[status])
+    plan = program(setup.policy, setup.client)
+    clock, record = one(CLOCK, fence_stamp=-1)[0], rows(COUNTERS, 1)[0]
+    host = Host(
+        contexts=contexts,
+        lines=lines,
+        banks=banks,
+        sites=rows(RATELIMIT, SITES),
+        steps=plan.steps,
+        plan=one(
+            PLAN,
+            threaded=setup.policy.context == "threaded",
+            demand=setup.demand,
+            handler=plan.handler,
+            worker=plan.worker,
+            livelock_limit=setup.livelock_limit,
+        )[0],
+        clock=clock,
+        hw=hw.record()[0],
+        cost=setup.costs.record()[0],
+        counters=record,
+    )
+    return Sim(
+        host=host,
+        mmu=mmu(hw.utlb, hw.tlb, hw.walk_cache, hw.tbus),
+        mem=mem,
+        regimes=regimes,
+        shadows=shadows,
+        fifos=np.zeros((nb, channels * hw.slots), np.int64),
+        channels=rows(CHANNEL, channels),
+        queues=np.zeros((channels, hw.fifo_depth), WAITING).view(np.recarray),
+        slots=rows(SLOT, channels * hw.slots),
+        slot_free=np.zeros(channels * hw.slots, np.int64),
+        walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
+        walk_busy=np.zeros(hw.tbus, np.int64),
+        walk_tag=np.zeros((hw.tbus, hw.walk_slots), np.uint64),
+        arrivals=rows(ARRIVAL, channels * hw.slots + 1),
+        requesters=requesters,
+        lanes=lanes,
+        faults=rows(FAULT, 1024),
+        histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
+        highest=np.zeros((len(streams), KINDS), np.int64),
+        clock=clock,
+        hw=host.hw,
+        cost=host.cost,
+        counters=record,
+    )
+
+
+def no_events() -> Events:
+    """Return an empty block, for runs that only have lanes."""
+    return Events(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.uint8),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.uint64),
+        np.zeros(0, np.uint64),
+        np.zeros(0, np.uint64),
+        np.zeros(0, np.int64),
+    )
+
+
+def simulate(
+    setup: Setup, blocks: Iterable[Events], progress: Callable[[int], None] | None = None
+) -> Outcome:
+    """Run `setup` over the events and return what came of it.
+
+    Parameters
+    ----------
+    setup : Setup
+    blocks : iterable of Events
+        The trace, paced, in order; only one block is held at a time.
+    progress : callable, optional
+        Called with the number of events done after each block.
+
+    Raises
+    ------
+    SimulationError
+        A MAP or UNMAP is illegal, with the event's number.
+    InvariantError
+        The counters contradict each other: a defect of the model.
+    """
+    sim = build(setup)
+    done = 0
+    status = engine.NEED_EVENTS
+    source = iter(blocks)
+    ahead = next(source, None)
+    while status == engine.NEED_EVENTS:
+        block, ahead = ahead, next(source, None)
+        sim, status = _run_block(sim, block if block is not None else no_events(), ahead is None, done)
+        if block is not None:
+            done += block.t.size
+            if progress is not None:
+                progress(done)
+    return _finish(setup, sim, status)
+
+
+def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, int]:
+    at = 0
+    while True:
+        status, at = engine.run(sim, block, at, last)
+        if status == engine.NEED_TABLES:
+            sim = sim._replace(mem=grown(sim.mem))
+        elif status == engine.NEED_FAULT_ROWS:
+            more = rows(FAULT, 2 * sim.faults.size)
+            more[: sim.faults.size] = sim.faults
+            sim = sim._replace(faults=more)
+        elif status == engine.BAD_EVENT:
+            raise SimulationError(offset + at, MAP_ERRORS[int(sim.clock.error)])
+        else:
+            return sim, status
+
+
+def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
+    clock, counters = sim.clock, sim.counters
+    now = int(clock.now)
+    for bank in sim.host.banks:
+        if bank.head != NOBODY:
+            counters.stalled_ns += now - bank.ss_since
+    for ctx in sim.host.contexts:
+        if ctx.on_cpu:
+            name = {HARD_IRQ: "cpu_irq_ns", THREAD: "cpu_thread_ns", WORKER: "cpu_work_ns"}[int(ctx.kind)]
+            counters[name] += now - ctx.since
+    pending = np.flatnonzero(sim.slot_free == NEVER)
+    counters.transactions_pending = pending.size
+    for slot in sim.slots[pending]:
+        if slot.deadline > 0 and now - slot.intended > slot.deadline:
+            counters.watchdogs += 1
+    totals = {name: int(counters[name]) for name in NAMES}
+    check(totals)
+    return Outcome(
+        counters=totals,
+        verdict=verdict(
+            totals,
+            hang=status == engine.HANG,
+            livelock=status == engine.LIVELOCK,
+            disabled=bool(sim.host.lines.disabled.any()),
+            stormed=bool(sim.host.banks.stormed.any()),
+        ),
+        streams=tuple(sorted({r.stream for r in setup.requesters})),
+        histogram=sim.histogram,
+        highest=sim.highest,
+        faults=sim.faults[: int(clock.faults)].copy(),
+        end_ns=now,
+    )

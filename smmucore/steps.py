@@ -1,0 +1,192 @@
+"""The vocabulary of a policy: what a handler or a client can do, and when.
+
+A step is one indivisible thing that a CPU does: a register access, a report, a print, a wake-up.
+Its order among the others *is* the policy.  The compiled dispatcher knows these numbers; people
+write the constructors at the end of this page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+# --- what a step does ------------------------------------------------------------------
+READ_FSR = 0
+READ_FAR = 1
+READ_FSYNR0 = 2
+READ_OTHER = 3  # any register whose value no rule here depends on
+CHECK = 4
+REPORT = 5
+LOG = 6
+WRITE_FSR_READ = 7
+WRITE_FSR_ALL = 8
+WRITE_RESUME = 9
+CFIE_OFF = 10
+CFIE_ON = 11
+LOCK = 12
+UNLOCK = 13
+WAKE = 14
+CAPTURE = 15
+MAP_PAGE = 16
+RETURN = 17
+
+# --- codes a client returns (and RETURN's argument: 0 IRQ_NONE, 1 IRQ_HANDLED) --------------
+OK = 0
+ENOSYS = 1
+EAGAIN = 2
+EFAULT = 3
+EBUSY = 4
+EINVAL = 5
+CODE_NAMES = ("0", "-ENOSYS", "-EAGAIN", "-EFAULT", "-EBUSY", "-EINVAL")
+
+# WRITE_RESUME's argument.
+BY_TERMINATE = 0
+BY_RETRY = 1
+BY_RETURN = 2  # retry if the client returned the code in bits 8.., else terminate
+BY_MAPPED = 3  # retry if MAP_PAGE succeeded
+
+IRQ_NONE = 0
+IRQ_HANDLED = 1
+
+# --- conditions: bits that must all hold -------------------------------------------------
+IF_SS = 1 << 8  # this pass's copy of FSR has SS
+IF_DUMP = 1 << 9  # this pass decided to capture a dump
+IF_NO_DUMP = 1 << 10
+IF_NOT_DUMPED = 1 << 11  # no crash dump exists now
+RET_MASK = 0xFF  # the return code is one of these (bit n: code n); 0: any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what, with which argument, under which condition, and how it reads."""
+
+    op: int
+    arg: int
+    when: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text + self.condition()
+
+    def condition(self) -> str:
+        """Spell the condition, with a leading space, or nothing."""
+        words = []
+        if self.when & IF_SS:
+            words.append("SS")
+        if self.when & IF_DUMP:
+            words.append("dumping")
+        if self.when & IF_NO_DUMP:
+            words.append("not dumping")
+        if self.when & IF_NOT_DUMPED:
+            words.append("no dump exists")
+        codes = [name for n, name in enumerate(CODE_NAMES) if self.when >> n & 1]
+        if codes:
+            words.append("client returned " + " or ".join(codes))
+        return f"  [if {' and '.join(words)}]" if words else ""
+
+    def when_also(self, condition: int) -> Step:
+        """Return this step under one more condition."""
+        return replace(self, when=self.when | condition)
+
+
+def returned(*codes: int) -> int:
+    """Return the condition that the client returned one of `codes`."""
+    return sum(1 << code for code in codes)
+
+
+def anything_but(*codes: int) -> int:
+    """Return the condition that the client returned none of `codes`."""
+    return sum(1 << code for code in range(len(CODE_NAMES)) if code not in codes)
+
+
+def read(register: str) -> Step:
+    """Read a register into this pass's copy (FSR, FAR, FSYNR0) or only for its cost."""
+    copied = {"FSR": READ_FSR, "FAR": READ_FAR, "FAR_HI": READ_FAR, "FSYNR0": READ_FSYNR0}
+    op = copied.get(register, READ_OTHER)
+    return Step(op, 0, 0, f"READ {register}")
+
+
+def reads(*registers: str) -> tuple[Step, ...]:
+    """Read several registers in order."""
+    return tuple(read(register) for register in registers)
+
+
+def client_reads(*registers: str) -> tuple[Step, ...]:
+    """Read registers into copies of the client's own: the core's pass is not touched."""
+    return tuple(Step(READ_OTHER, 0, 0, f"READ {register} (client)") for register in registers)
+
+
+def check(mask: int, text: str) -> Step:
+    """Return IRQ_NONE unless the copy of FSR has a bit of `mask`."""
+    return Step(CHECK, mask, 0, f"CHECK FSR & ({text}), else return IRQ_NONE")
+
+
+def report() -> Step:
+    """Call the client (report_iommu_fault)."""
+    return Step(REPORT, 0, 0, "REPORT to the client")
+
+
+def log(lines: int, when: int = 0, site: int = 0) -> Step:
+    """Print a ratelimited report; site 0 is the core's, site 1 the GPU driver's."""
+    whose = "GPU driver's line" if site else f"{lines} line{'s' if lines > 1 else ''}"
+    return Step(LOG, site << 8 | lines, when, f"LOG {whose}, ratelimited")
+
+
+def write_fsr(value: str = "read") -> Step:
+    """Write FSR: the bits ``read`` by this pass, or ``all`` ones."""
+    if value == "all":
+        return Step(WRITE_FSR_ALL, 0, 0, "WRITE FSR = all ones")
+    return Step(WRITE_FSR_READ, 0, 0, "WRITE FSR = bits read")
+
+
+def resume(how: int, code: int = OK, when: int = 0) -> Step:
+    """Write RESUME: BY_TERMINATE, BY_RETRY, BY_RETURN (retry on `code`) or BY_MAPPED."""
+    text = {
+        BY_TERMINATE: "terminate",
+        BY_RETRY: "retry",
+        BY_RETURN: f"retry if the client returned {CODE_NAMES[code]}, else terminate",
+        BY_MAPPED: "retry if the page was mapped, else terminate",
+    }[how]
+    return Step(WRITE_RESUME, code << 8 | how, when, f"WRITE RESUME = {text}")
+
+
+def cfie(on: bool) -> tuple[Step, ...]:
+    """Read SCTLR and write it back with CFIE on or off."""
+    return (
+        read("SCTLR"),
+        Step(CFIE_ON if on else CFIE_OFF, 0, 0, f"WRITE SCTLR {'| CFIE' if on else '& ~CFIE'}"),
+    )
+
+
+def lock() -> Step:
+    """Take the bank's lock; in a thread or worker, with interrupts off."""
+    return Step(LOCK, 0, 0, "LOCK the bank")
+
+
+def unlock() -> Step:
+    """Give the bank's lock back."""
+    return Step(UNLOCK, 0, 0, "UNLOCK the bank")
+
+
+def wake() -> Step:
+    """Queue the client's worker."""
+    return Step(WAKE, 0, 0, "WAKE the worker")
+
+
+def capture() -> Step:
+    """Capture a crash dump, unless one exists."""
+    return Step(CAPTURE, 0, IF_NOT_DUMPED, "CAPTURE a crash dump")
+
+
+def map_page(success: int = OK, failure: int = EFAULT) -> Step:
+    """Map the page at FAR from the shadow tables and set the return code."""
+    return Step(
+        MAP_PAGE,
+        success << 8 | failure,
+        0,
+        f"MAP_PAGE at FAR: {CODE_NAMES[success]}, or {CODE_NAMES[failure]} where there is none",
+    )
+
+
+def done(how: int = IRQ_HANDLED, when: int = 0) -> Step:
+    """Return from the handler."""
+    return Step(RETURN, how, when, "RETURN IRQ_HANDLED" if how else "RETURN IRQ_NONE")

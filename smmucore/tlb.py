@@ -1,0 +1,159 @@
+"""A set-associative cache of translations with true LRU (H2).
+
+One shape serves the micro-TLBs, the TLB and the walk cache.  The ways of a set stand in order of
+use, the most recent first, so that finding, refreshing and evicting are one short scan and exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from smmucore.kernel import kernel
+
+U0 = np.uint64(0)
+# A tag: valid | context bank | page size | page number at that size.
+TAG_VALID = np.uint64(1 << 63)
+BANK_SHIFT = np.uint64(54)
+BANK_MASK = np.uint64(0xFF)
+SIZE_SHIFT = np.uint64(52)
+SIZE_MASK = np.uint64(3)
+NUMBER_MASK = np.uint64((1 << 52) - 1)
+
+# Page sizes in the order a lookup tries them, as log2.
+SIZE_4K = 0
+SIZE_2M = 1
+SIZE_1G = 2
+SIZES = 3
+
+
+class Cache(NamedTuple):
+    """Tags and values of `units` caches of one geometry (one micro-TLB for each TBU).
+
+    `tags`, `values`: uint64, shape (units, sets * ways); a set's ways are adjacent, the most
+    recently used first.  `seen`: int64, shape (units,): bit s is set once a page of size s has been
+    inserted, so that sizes never used are never looked for.  `ways`: int64, shape (1,).
+    """
+
+    tags: Any
+    values: Any
+    seen: Any
+    ways: Any
+
+
+def cache(sets: int, ways: int, units: int = 1) -> Cache:
+    """Return empty caches of ``sets x ways`` entries; `sets` is a power of two."""
+    if sets < 1 or sets & (sets - 1) or ways < 1:
+        raise ValueError(f"expected sets to be a power of two and ways to be positive, found {sets} x {ways}")
+    shape = (units, sets * ways)
+    return Cache(
+        np.zeros(shape, np.uint64),
+        np.zeros(shape, np.uint64),
+        np.zeros(units, np.int64),
+        np.array([ways], np.int64),
+    )
+
+
+@kernel
+def size_shift(size):
+    """Return log2 of the page of size class `size`: 12, 21, 30."""
+    return np.uint64(12 + 9 * size)
+
+
+@kernel
+def tag_of(bank, size, iova):
+    """Return the tag of the page of this size class that holds `iova`."""
+    return (
+        TAG_VALID
+        | (np.uint64(bank) << BANK_SHIFT)
+        | (np.uint64(size) << SIZE_SHIFT)
+        | (iova >> size_shift(size))
+    )
+
+
+@kernel
+def first_way(tags, ways, tag):
+    """Return the index of the first way of the tag's set."""
+    sets = np.uint64(tags.size // ways)
+    return np.int64((tag & NUMBER_MASK) & (sets - np.uint64(1))) * ways
+
+
+@kernel
+def find(tags, values, ways, tag):
+    """Return the value under `tag` and make it the most recent, or return 0 and change nothing."""
+    first = first_way(tags, ways, tag)
+    if tags[first] == tag:
+        return values[first]
+    for way in range(first + 1, first + ways):
+        if tags[way] == tag:
+            value = values[way]
+            for to in range(way, first, -1):
+                tags[to] = tags[to - 1]
+                values[to] = values[to - 1]
+            tags[first] = tag
+            values[first] = value
+            return value
+    return U0
+
+
+@kernel
+def insert(tags, values, ways, tag, value):
+    """Put a translation in as the most recent of its set; the least recent leaves.
+
+    An entry that is there already under this tag is replaced, not doubled.
+    """
+    first = first_way(tags, ways, tag)
+    last = first + ways - 1
+    for way in range(first, first + ways):
+        if tags[way] == tag:
+            last = way
+            break
+    for to in range(last, first, -1):
+        tags[to] = tags[to - 1]
+        values[to] = values[to - 1]
+    tags[first] = tag
+    values[first] = value
+
+
+@kernel
+def drop(tags, values, way, ways):
+    """Remove one entry; the less recent ones of its set move up."""
+    last = (way // ways) * ways + ways - 1
+    for to in range(way, last):
+        tags[to] = tags[to + 1]
+        values[to] = values[to + 1]
+    tags[last] = U0
+    values[last] = U0
+
+
+@kernel
+def invalidate_range(tags, values, ways, bank, iova, size, shift_extra):
+    """Remove every entry of `bank` whose page meets the range (TLBIVA).
+
+    `shift_extra` is added to the page's log2 size: 9 for a walk cache, whose entries cover a
+    whole level-3 table.
+    """
+    last = iova + size - np.uint64(1)
+    way = 0
+    while way < tags.size:
+        tag = tags[way]
+        if tag != U0 and np.int64((tag >> BANK_SHIFT) & BANK_MASK) == bank:
+            shift = size_shift(np.int64((tag >> SIZE_SHIFT) & SIZE_MASK)) + np.uint64(shift_extra)
+            number = tag & NUMBER_MASK
+            if iova >> shift <= number and number <= last >> shift:
+                drop(tags, values, way, ways)
+                continue  # another entry moved into this way
+        way += 1
+
+
+@kernel
+def invalidate_bank(tags, values, ways, bank):
+    """Remove every entry of `bank` (TLBIASID: Linux gives each bank an ASID of its own)."""
+    way = 0
+    while way < tags.size:
+        tag = tags[way]
+        if tag != U0 and np.int64((tag >> BANK_SHIFT) & BANK_MASK) == bank:
+            drop(tags, values, way, ways)
+            continue
+        way += 1

@@ -1,0 +1,351 @@
+"""A transaction's life: slot, translation, fault, stall, end (H6 to H9, H12)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from smmucore import bank as rules
+from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
+from smmucore.kernel import kernel
+from smmucore.mmu import FROM_UTLB, MISS, check_rights, look_up, walk_and_fill
+from smmucore.pagetable import LAST_LEVEL
+from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
+from smmucore.registers import RESUME_RETRY
+from smmucore.tlb import tag_of
+from smmucore.walk import leaf_level_of
+
+U0 = np.uint64(0)
+ISSUED = -1
+
+
+@kernel
+def free_slot(sim, ch, t):
+    """Return a slot of channel `ch` that is free at `t`, or -1."""
+    count = sim.hw.slots
+    base = ch * count
+    channel = sim.channels[ch]
+    at = channel.cursor
+    for _ in range(count):
+        if sim.slot_free[base + at] <= t:
+            channel.cursor = at + 1 if at + 1 < count else 0
+            return base + at
+        at = at + 1 if at + 1 < count else 0
+    return -1
+
+
+@kernel
+def earliest(times):
+    """Return (index of the smallest, the smallest)."""
+    best = 0
+    for k in range(1, times.size):
+        if times[k] < times[best]:
+            best = k
+    return best, times[best]
+
+
+@kernel
+def issue(sim, t, ch, iova, need, intended, requester, flags, deadline):
+    """Try to issue an access on channel `ch` at `t`.
+
+    Returns
+    -------
+    int64
+        ISSUED, or the time at which to try again (NEVER: when something ends).
+    """
+    slot = free_slot(sim, ch, t)
+    if slot < 0:
+        count = sim.hw.slots
+        _, when = earliest(sim.slot_free[ch * count : (ch + 1) * count])
+        sim.channels[ch].wants_slot = 1
+        return when
+    sim.channels[ch].wants_slot = 0
+    who = sim.requesters[requester]
+    bank = sim.host.banks[who.bank]
+    counters = sim.counters
+    admission = rules.admit(bank, sim.hw)
+    if admission == rules.PROCEED:
+        source, leaf = look_up(sim.mmu, who.tbu, who.bank, iova)
+        if source == MISS:
+            walker, when = earliest(sim.walk_free[who.tbu])
+            if when > t:
+                return when
+    counters.accesses += 1
+    row = sim.slots[slot]
+    row.iova = iova
+    row.need = need
+    row.intended = intended
+    row.issued = t
+    row.requester = requester
+    row.flags = flags
+    row.deadline = deadline
+    row.fault = 0
+    if admission == rules.HOLD:
+        counters.collateral += 1
+        sim.slot_free[slot] = NEVER
+        rules.push(bank, sim.fifos[who.bank], slot)
+    elif admission == rules.REFUSE:
+        counters.collateral += 1
+        terminate(sim, slot, t)
+    elif source == MISS:
+        walk(sim, slot, t, walker)
+    else:
+        hit(sim, slot, t, source, leaf)
+    sim.clock.stamp += 1
+    return ISSUED
+
+
+@kernel
+def hit(sim, slot, t, source, leaf):
+    """End a translation that a TLB answered, no earlier than a walk of its page in flight."""
+    row = sim.slots[slot]
+    who = sim.requesters[row.requester]
+    cost = sim.cost
+    counters = sim.counters
+    counters.translations += 1
+    done = t + cost.utlb_hit
+    if source == FROM_UTLB:
+        counters.utlb_hits += 1
+    else:
+        counters.tlb_hits += 1
+        done += cost.tlb_hit
+    level = leaf_level_of(leaf)
+    if sim.walk_busy[who.tbu] > done:
+        tag = tag_of(who.bank, LAST_LEVEL - level, row.iova)
+        for k in range(sim.walk_free.shape[1]):
+            if sim.walk_tag[who.tbu, k] == tag and sim.walk_free[who.tbu, k] > done:
+                done = sim.walk_free[who.tbu, k]
+    fault = check_rights(leaf, row.need)
+    if fault == 0:
+        complete(sim, slot, done)
+    else:
+        send_fault(sim, slot, done, fault, level)
+
+
+@kernel
+def walk(sim, slot, start, walker):
+    """Walk in walk slot `walker` from `start` on; end the translation or send its fault."""
+    row = sim.slots[slot]
+    who = sim.requesters[row.requester]
+    cost = sim.cost
+    counters = sim.counters
+    counters.translations += 1
+    counters.walks += 1
+    fault, level, leaf, reads = walk_and_fill(
+        sim.mmu, sim.mem, sim.regimes[who.bank], who.tbu, who.bank, row.iova, row.need
+    )
+    counters.walk_reads += reads
+    done = start + cost.utlb_hit + cost.tlb_hit + cost.walk_cache_hit + reads * cost.walk_mem
+    sim.walk_free[who.tbu, walker] = done
+    sim.walk_busy[who.tbu] = max(sim.walk_busy[who.tbu], done)
+    if fault == 0:
+        sim.walk_tag[who.tbu, walker] = tag_of(who.bank, LAST_LEVEL - level, row.iova)
+        complete(sim, slot, done)
+    else:
+        sim.walk_tag[who.tbu, walker] = U0
+        send_fault(sim, slot, done, fault, level)
+
+
+@kernel
+def translate_again(sim, slot, t):
+    """Translate a transaction that RESUME retries, or that HUPCF=0 had held, at `t` (H9).
+
+    It has its slot; where all walk slots are busy its walk starts when the first is free.
+    """
+    row = sim.slots[slot]
+    who = sim.requesters[row.requester]
+    source, leaf = look_up(sim.mmu, who.tbu, who.bank, row.iova)
+    if source == MISS:
+        walker, when = earliest(sim.walk_free[who.tbu])
+        walk(sim, slot, max(t, when), walker)
+    else:
+        hit(sim, slot, t, source, leaf)
+
+
+@kernel
+def send_fault(sim, slot, t, bits, level):
+    """A translation has faulted; its fault reaches the bank at `t`.  Arrivals stay sorted."""
+    row = sim.slots[slot]
+    row.bits = bits
+    row.level = level
+    sim.slot_free[slot] = NEVER
+    clock = sim.clock
+    clock.serial += 1
+    at = clock.arrivals
+    while at > 0 and sim.arrivals[at - 1].t > t:
+        sim.arrivals[at].t = sim.arrivals[at - 1].t
+        sim.arrivals[at].serial = sim.arrivals[at - 1].serial
+        sim.arrivals[at].slot = sim.arrivals[at - 1].slot
+        at -= 1
+    sim.arrivals[at].t = t
+    sim.arrivals[at].serial = clock.serial
+    sim.arrivals[at].slot = slot
+    clock.arrivals += 1
+
+
+@kernel
+def take_arrival(sim):
+    """Remove the earliest arrival; return its slot."""
+    clock = sim.clock
+    slot = sim.arrivals[0].slot
+    clock.arrivals -= 1
+    for at in range(clock.arrivals):
+        sim.arrivals[at].t = sim.arrivals[at + 1].t
+        sim.arrivals[at].serial = sim.arrivals[at + 1].serial
+        sim.arrivals[at].slot = sim.arrivals[at + 1].slot
+    return slot
+
+
+@kernel
+def complete(sim, slot, t):
+    """The transaction has its output address at `t`."""
+    row = sim.slots[slot]
+    sim.counters.completed += 1
+    if row.fault != 0:
+        story = sim.faults[row.fault - 1]
+        story.outcome = COMPLETED
+        story.t_retired = t
+    end(sim, slot, t)
+
+
+@kernel
+def terminate(sim, slot, t):
+    """The transaction is terminated at `t` (H6)."""
+    row = sim.slots[slot]
+    sim.counters.terminated += 1
+    if row.fault != 0:
+        story = sim.faults[row.fault - 1]
+        story.outcome = TERMINATED
+        story.t_retired = t
+    end(sim, slot, t)
+
+
+@kernel
+def end(sim, slot, t):
+    """Free the slot at `t` and count the latency, terminated or not."""
+    row = sim.slots[slot]
+    sim.slot_free[slot] = t
+    counters = sim.counters
+    counters.makespan_ns = max(counters.makespan_ns, t)
+    if row.deadline > 0 and t - row.intended > row.deadline:
+        counters.watchdogs += 1
+    stream = sim.requesters[row.requester].stream_index
+    late = t - row.intended
+    sim.histogram[stream, FROM_INTENDED, bucket_of(late)] += 1
+    sim.highest[stream, FROM_INTENDED] = max(sim.highest[stream, FROM_INTENDED], late)
+    late = t - row.issued
+    sim.histogram[stream, FROM_ISSUE, bucket_of(late)] += 1
+    sim.highest[stream, FROM_ISSUE] = max(sim.highest[stream, FROM_ISSUE], late)
+    sim.clock.stamp += 1
+    channel = sim.channels[slot // sim.hw.slots]
+    if channel.wants_slot and t < channel.try_at:
+        channel.try_at = t
+
+
+@kernel
+def arrive(sim, t):
+    """The earliest arrival reaches its bank (H5 to H8); return the bank's number."""
+    slot = take_arrival(sim)
+    row = sim.slots[slot]
+    who = sim.requesters[row.requester]
+    bank = sim.host.banks[who.bank]
+    clock = sim.clock
+    counters = sim.counters
+    if row.fault != 0:
+        sim.faults[row.fault - 1].outcome = FAULTED_AGAIN
+        sim.faults[row.fault - 1].t_retired = t
+    clock.faults += 1
+    number = clock.faults
+    row.fault = number
+    fsynr0 = rules.syndrome(row.flags, row.level)
+    story = sim.faults[number - 1]
+    story.iova = row.iova
+    story.bank = who.bank
+    story.stream = who.stream
+    story.fsr_bits = row.bits
+    story.fsynr0 = fsynr0
+    story.t_intended = row.intended
+    story.t_issued = row.issued
+    story.t_arrived = t
+    story.t_recorded = -1
+    story.t_irq = -1
+    story.t_handler_start = -1
+    story.t_handler_end = -1
+    story.t_resumed = -1
+    story.t_retired = -1
+    counters.faults_injected += 1
+    verdict, told = rules.fault(bank, sim.hw, slot, number, row.bits, row.iova, fsynr0)
+    account(sim, number, told, t)
+    if verdict == rules.STALL:
+        bank.ss_since = t
+    elif verdict == rules.WAIT:
+        rules.push(bank, sim.fifos[who.bank], slot)
+        counters.faults_pending += 1
+    else:
+        terminate(sim, slot, t)
+    return who.bank
+
+
+@kernel
+def account(sim, number, told, t):
+    """Count what became of a fault's record."""
+    counters = sim.counters
+    story = sim.faults[number - 1]
+    story.record = told
+    if told == rules.IS_RECORDED:
+        counters.faults_recorded += 1
+        story.t_recorded = t
+    elif told == rules.IS_COALESCED:
+        counters.faults_coalesced += 1
+    elif told == rules.IS_LOST:
+        counters.faults_lost += 1
+
+
+@kernel
+def forget_unread(sim, number):
+    """A record was cleared that no pass had read: it is lost, not recorded."""
+    if number != 0:
+        sim.counters.faults_recorded -= 1
+        sim.counters.faults_lost += 1
+        sim.faults[number - 1].record = rules.IS_LOST
+
+
+@kernel
+def resume(sim, b, slot, number, value, t):
+    """RESUME acted on `slot`: retry it or terminate it (H9)."""
+    sim.counters.stalled_ns += t - sim.host.banks[b].ss_since
+    sim.faults[number - 1].t_resumed = t
+    if value == RESUME_RETRY:
+        sim.counters.retried += 1
+        translate_again(sim, slot, t)
+    else:
+        terminate(sim, slot, t)
+
+
+@kernel
+def drain(sim, b, t):
+    """Take what waits behind a stall, while nothing is stalled (H9)."""
+    bank = sim.host.banks[b]
+    fifo = sim.fifos[b]
+    while bank.fifo_len > 0 and bank.head < 0:
+        slot = np.int64(fifo[bank.fifo_at])
+        row = sim.slots[slot]
+        if row.fault != 0:
+            rules.pop(bank, fifo)
+            sim.counters.faults_pending -= 1
+            fsynr0 = rules.syndrome(row.flags, row.level)
+            verdict, told = rules.resolve(bank, sim.hw, slot, row.fault, row.bits, row.iova, fsynr0)
+            account(sim, row.fault, told, t)
+            if verdict == rules.STALL:
+                bank.ss_since = t
+            else:
+                terminate(sim, slot, t)
+            continue
+        admission = rules.release(bank, sim.hw)
+        if admission == rules.HOLD:
+            return
+        rules.pop(bank, fifo)
+        if admission == rules.PROCEED:
+            translate_again(sim, slot, t)
+        else:
+            terminate(sim, slot, t)
+

@@ -1,0 +1,1 @@
+"""Plain-Python references, from the architecture's rules, that the compiled model is tested against."""

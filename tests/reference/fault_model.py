@@ -1,0 +1,463 @@
+"""The timed fault model in plain Python: slow, and written from docs/model.md alone.
+
+The compiled model must print the same integers.  The loop is the obvious one: ask every source for its next
+event, take the earliest (section 7's order where several share an instant), let it happen, ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from traces import events as ev
+
+from .fault_model_bank import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR, ContextBank, Fault
+from .fault_model_cpus import CPU_COUNTER, HARD, THREAD, WORKER, Context, Line, Ratelimit
+from .fault_model_policies import CLIENTS, POLICIES
+from .fault_model_translation import Page, Tables, Translation, Translator
+
+#: (t, op, requester, space, iova, size, pa, prot), intended times already paced
+Event = tuple[int, int, int, int, int, int, int, int]
+
+ARRIVALS, CONTEXTS, CHANNELS, LANES = range(4)  #: the order of sources at one instant
+READS, WRITES = 0, 1
+STORM = 8  #: more spurious entries than this for one fault are a storm
+
+COUNTERS = (
+    "accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads",
+    "faults_injected", "faults_recorded", "faults_coalesced", "faults_lost", "faults_pending",
+    "irq_entries", "irq_spurious", "irq_none", "mmio_reads", "mmio_writes", "log_lines", "log_suppressed",
+    "resume_written", "resume_ignored", "resume_stray", "retried", "terminated", "collateral",
+    "stalled_ns", "cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns", "makespan_ns", "watchdogs",
+)  # fmt: skip
+
+
+@dataclass
+class Lane:
+    """An injected lane: n accesses, `gap` apart, at base + k * stride (k mod `modulo`, unless that is 0)."""
+
+    first: int
+    gap: int
+    n: int
+    requester: int
+    op: int
+    base: int
+    stride: int
+    modulo: int = 0
+    deadline_ns: int = 0
+
+    def events(self) -> Iterator[Event]:
+        for k in range(self.n):
+            iova = self.base + (k % self.modulo if self.modulo else k) * self.stride
+            yield self.first + k * self.gap, self.op, self.requester, 0, iova, 1, 0, 0
+
+
+@dataclass
+class Setup:
+    """One run."""
+
+    events: list[Event]
+    requesters: list[tuple[int, int, int]]  #: stream, space (its bank), TBU
+    policy: str
+    client: str
+    hw: dict[str, Any]
+    costs: dict[str, int]
+    cpus: dict[str, int]
+    lanes: list[Lane] = field(default_factory=list)
+    #: (space, iova, size, pa, prot), mapped before the run starts
+    premapped: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    demand: bool = False
+    livelock_limit: int = 200_000
+    event_limit: int = 20_000_000  #: of the reference alone: a run that goes on for ever raises
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    counters: dict[str, int]
+    verdict: str
+    completed: bool
+    transactions_pending: int
+    #: per stream: from intended, from issue, in order of ending
+    latencies: dict[int, tuple[list[int], list[int]]]
+    faults: list[dict[str, Any]]
+
+
+@dataclass(eq=False)
+class Transaction:
+    """One access, from its arrival at a channel's queue."""
+
+    stream: int
+    bank: int
+    tbu: int
+    op: int
+    iova: int
+    privileged: bool
+    intended: int
+    arrived: int
+    deadline: int  #: relative to intended; 0: none
+    issued: int | None = None
+    ended_at: int | None = None  #: known as soon as it translates, even where that is later than now
+
+
+@dataclass(eq=False)
+class Channel:
+    """The reads, or the writes, of one TBU."""
+
+    tbu: int
+    queue: list[Transaction] = field(default_factory=list)
+    in_slots: list[Transaction] = field(default_factory=list)
+    last_issue: int | None = None
+    waits_for_walk_slot: int = 0
+
+
+class LaneState:
+    """Where a lane has got to."""
+
+    def __init__(self, events: Iterator[Event], deadline: int) -> None:
+        self.events = events
+        self.deadline = deadline
+        self.free_at = 0
+        self.next = next(events, None)
+        self.fence: list[Transaction] | None = None  #: the accesses that the UNMAP or TLBI at hand waits for
+
+    def done(self, now: int) -> None:
+        self.free_at = now
+        self.fence = None
+        self.next = next(self.events, None)
+
+
+@dataclass(eq=False)
+class Tbu:
+    """Walk slots, and the walks that later hits must not overtake."""
+
+    walk_slots: list[int]  #: when each is free
+    walk_ends: dict[Page, int] = field(default_factory=dict)
+
+
+def last_end(transactions: list[Transaction]) -> int | None:
+    """When the last of them has ended; None while that is not known."""
+    ends = [transaction.ended_at for transaction in transactions]
+    if None in ends:
+        return None
+    return max((end for end in ends if end is not None), default=0)
+
+
+class Machine:
+    """TBUs, banks, lines and CPUs, and the loop over them."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.now = 0
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.tables = Tables()
+        self.shadow = Tables()
+        for space, iova, size, pa, prot in setup.premapped:
+            self.tables.map(space, iova, size, pa, prot)
+        self.translator = Translator(setup.hw, setup.costs, self.counters, self.tables)
+        self.tbus = [Tbu([0] * setup.hw["walk_slots"]) for _ in range(setup.hw["tbus"])]
+        self.channels = [Channel(n // 2) for n in range(2 * setup.hw["tbus"])]
+        self.lanes = [LaneState(iter(setup.events), 0)]
+        self.lanes += [LaneState(lane.events(), lane.deadline_ns) for lane in setup.lanes]
+
+        policy, client = POLICIES[setup.policy](), CLIENTS[setup.client]()
+        banks = 1 + max(space for _, space, _ in setup.requesters)
+        self.banks = [ContextBank(n, setup.hw, policy.cfcfg, policy.hupcf, self) for n in range(banks)]
+        self.lines = [Line(self, bank, policy, client) for bank in self.banks]
+        self.contexts: list[Context] = [line.hard for line in self.lines]
+        self.contexts += [line.thread for line in self.lines]
+        self.contexts += [line.work for line in self.lines]
+        self.running: dict[int, Context] = {}  #: by CPU
+        self.ratelimits = (Ratelimit(), Ratelimit())
+        self.crash_dump = False
+
+        self.transactions: list[Transaction] = []  #: every one that arrived at a queue
+        self.faults: list[Fault] = []
+        self.arrivals: list[tuple[int, int, Fault]] = []  #: (time, order of translation, fault)
+        self.ends: list[tuple[int, int, Transaction]] = []  #: (end, order known, transaction)
+        self.translations = 0
+
+    # --- transactions ---------------------------------------------------------------------
+
+    def translate(self, transaction: Transaction) -> None:
+        """Translate now: at issue, on a retry, or when a held access is let go."""
+        tbu = self.tbus[transaction.tbu]
+        done = self.translator.translate(
+            transaction.tbu, transaction.bank, transaction.iova, transaction.op, transaction.privileged
+        )
+        self.translations += 1
+        end = self._end_of(tbu, done)
+        if not done.fault:
+            self._end(transaction, end)
+            return
+        fsynr0 = done.level
+        fsynr0 |= FSYNR0_WNR * (transaction.op == ev.WRITE)
+        fsynr0 |= FSYNR0_PNU * transaction.privileged
+        fsynr0 |= FSYNR0_IND * (transaction.op == ev.EXEC)
+        self.arrivals.append((end, self.translations, Fault(transaction, done.fault, fsynr0, end)))
+
+    def _end_of(self, tbu: Tbu, done: Translation) -> int:
+        if not done.walked:
+            assert done.page is not None
+            return max(self.now + done.latency, tbu.walk_ends.get(done.page, 0))
+        slot = tbu.walk_slots.index(min(tbu.walk_slots))
+        end = max(self.now, tbu.walk_slots[slot]) + done.latency
+        tbu.walk_slots[slot] = end
+        if not done.fault:
+            assert done.page is not None
+            tbu.walk_ends[done.page] = max(end, tbu.walk_ends.get(done.page, 0))
+        return end
+
+    def terminate(self, transaction: Transaction) -> None:
+        self.counters["terminated"] += 1
+        self._end(transaction, self.now)
+
+    def _end(self, transaction: Transaction, end: int) -> None:
+        assert transaction.ended_at is None
+        transaction.ended_at = end
+        self.ends.append((end, len(self.ends), transaction))
+
+    # --- what the CPUs do to the rest -------------------------------------------------------
+
+    def progress(self) -> None:
+        """Nothing is a livelock while this goes on happening."""
+        for line in self.lines:
+            line.entries_without_progress = 0
+
+    def map_shadow_page(self, space: int, iova: int) -> bool:
+        page = self.shadow.page_at(space, iova)
+        if page is None:
+            return False
+        self.tables.map_page(space, *page)
+        return True
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def run(self) -> str:
+        """Run to the end: 'complete', 'hang' or 'livelock'."""
+        for _ in range(self.setup.event_limit):
+            candidates = [*self._next_arrival(), *self._next_of_contexts()]
+            candidates += [*self._next_of_channels(), *self._next_of_lanes()]
+            if not candidates:
+                return "complete" if self._nothing_left() else "hang"
+            t, source, major, minor = min(candidates)
+            assert t >= self.now
+            self._advance(t)
+            if source == ARRIVALS:
+                self._fault_arrives()
+            elif source == CONTEXTS:
+                self._context_event(major, minor)
+            elif source == CHANNELS:
+                self._channel_event(self.channels[major])
+            else:
+                self._lane_event(self.lanes[major])
+            self._settle()
+            if any(line.entries_without_progress >= self.setup.livelock_limit for line in self.lines):
+                return "livelock"
+        raise RuntimeError(f"still going after {self.setup.event_limit} events, at {self.now} ns")
+
+    def _nothing_left(self) -> bool:
+        return (
+            all(lane.next is None for lane in self.lanes)
+            and not any(channel.queue for channel in self.channels)
+            and all(transaction.ended_at is not None for transaction in self.transactions)
+            and not any(context.runnable for context in self.contexts)
+            and not any(bank.line_up for bank in self.banks)
+        )
+
+    def _advance(self, t: int) -> None:
+        for context in self.running.values():
+            self.counters[CPU_COUNTER[context.kind]] += t - self.now
+            context.remaining = max(0, context.remaining - (t - self.now))
+        self.now = t
+
+    def _settle(self) -> None:
+        """After an event: lines follow registers, and CPUs are given to those who should have them."""
+        for bank, line in zip(self.banks, self.lines, strict=True):
+            bank.update_line()
+            line.settle()
+        cpus = set(self.setup.cpus.values())
+        for cpu in cpus:
+            self._take_pending(cpu)
+        self.running = {cpu: best for cpu in cpus if (best := self._best_of(cpu)) is not None}
+        if any(context.kind != HARD for context in self.running.values()):
+            self.progress()
+
+    def _take_pending(self, cpu: int) -> None:
+        on_cpu = [context for context in self.contexts if context.cpu == cpu and context.runnable]
+        if any(context.kind == HARD or context.irqs_off for context in on_cpu):
+            return
+        for line in self.lines:
+            if line.pending and line.hard.cpu == cpu:
+                line.pending = line.wants_cpu
+                if line.pending:
+                    line.take()
+                    return
+
+    def _best_of(self, cpu: int) -> Context | None:
+        on_cpu = [context for context in self.contexts if context.cpu == cpu and context.runnable]
+        keeps = [context for context in on_cpu if context.irqs_off]
+        return next(iter(keeps or on_cpu), None)  # self.contexts is in order of priority
+
+    # --- sources: (time, source, major, minor), the least is next ---------------------------
+
+    def _next_arrival(self) -> Iterator[tuple[int, int, int, int]]:
+        for end, order, _ in self.arrivals:
+            yield end, ARRIVALS, order, 0
+
+    def _fault_arrives(self) -> None:
+        first = min(self.arrivals, key=lambda arrival: arrival[:2])
+        self.arrivals.remove(first)
+        self.faults.append(first[2])
+        self.banks[first[2].transaction.bank].fault_arrives(first[2])
+
+    def _next_of_contexts(self) -> Iterator[tuple[int, int, int, int]]:
+        for line in self.lines:
+            if line.deliver_at is not None:
+                yield line.deliver_at, CONTEXTS, HARD, line.bank.number
+        for context in self.running.values():
+            assert context.step is not None
+            if context.remaining or context.step.waits_for():
+                yield self.now + context.remaining, CONTEXTS, context.kind, context.bank.number
+
+    def _context_event(self, kind: int, bank: int) -> None:
+        line = self.lines[bank]
+        if kind == HARD and line.deliver_at is not None:
+            line.delivered()
+        else:
+            {HARD: line.hard, THREAD: line.thread, WORKER: line.work}[kind].end_step()
+
+    def _next_of_channels(self) -> Iterator[tuple[int, int, int, int]]:
+        for number, channel in enumerate(self.channels):
+            if not channel.queue:
+                continue
+            t = max(self.now, channel.queue[0].arrived, channel.waits_for_walk_slot)
+            if channel.last_issue is not None:
+                t = max(t, channel.last_issue + self.setup.hw["accept"])
+            if len(channel.in_slots) >= self.setup.hw["slots"]:
+                ends = [slot.ended_at for slot in channel.in_slots if slot.ended_at is not None]
+                if not ends:
+                    continue
+                t = max(t, min(ends))
+            yield t, CHANNELS, number, 0
+
+    def _channel_event(self, channel: Channel) -> None:
+        channel.in_slots = [t for t in channel.in_slots if t.ended_at is None or t.ended_at > self.now]
+        channel.waits_for_walk_slot = 0
+        head = channel.queue[0]
+        bank = self.banks[head.bank]
+        held = bank.holds_accesses()
+        if not held and self.translator.needs_walk(head.tbu, head.bank, head.iova):
+            first_free = min(self.tbus[channel.tbu].walk_slots)
+            if first_free > self.now:
+                channel.waits_for_walk_slot = first_free
+                return
+        del channel.queue[0]
+        channel.in_slots.append(head)
+        channel.last_issue = self.now
+        head.issued = self.now
+        self.counters["accesses"] += 1
+        if held:
+            bank.hold(head)
+        else:
+            self.translate(head)
+
+    def _next_of_lanes(self) -> Iterator[tuple[int, int, int, int]]:
+        for number, lane in enumerate(self.lanes):
+            if lane.next is None:
+                continue
+            t = max(self.now, lane.next[0], lane.free_at)
+            if lane.fence is not None:
+                ended = last_end(lane.fence)
+                if ended is None:
+                    continue
+                t = max(t, ended)
+            elif lane.next[1] <= ev.EXEC and self._is_full(self._channel_of(lane.next)):
+                continue
+            yield t, LANES, number, 0
+
+    def _channel_of(self, event: Event) -> Channel:
+        _, _, tbu = self.setup.requesters[event[2]]
+        return self.channels[2 * tbu + (WRITES if event[1] == ev.WRITE else READS)]
+
+    def _is_full(self, channel: Channel) -> bool:
+        return len(channel.queue) >= self.setup.hw["fifo_depth"]
+
+    def _lane_event(self, lane: LaneState) -> None:
+        event = lane.next
+        assert event is not None
+        t, op, requester, space, iova, size, pa, prot = event
+        if op <= ev.EXEC:
+            stream, bank, tbu = self.setup.requesters[requester]
+            privileged = bool(prot & ev.PROT_PRIV)
+            access = Transaction(stream, bank, tbu, op, iova, privileged, t, self.now, lane.deadline)
+            self.transactions.append(access)
+            self._channel_of(event).queue.append(access)
+        elif op == ev.MAP:
+            (self.shadow if self.setup.demand else self.tables).map(space, iova, size, pa, prot)
+        elif op in (ev.UNMAP, ev.TLBI):
+            if lane.fence is None and not prot & ev.ABRUPT:
+                earlier = [access for access in self.transactions if access.bank == space]
+                open_ones = [a for a in earlier if a.ended_at is None or a.ended_at > self.now]
+                if open_ones:
+                    lane.fence = open_ones
+                    return
+            if op == ev.UNMAP:
+                self.tables.unmap(space, iova, size)
+                self.shadow.unmap(space, iova, size)
+            else:
+                self.translator.invalidate(prot & ev.TLBI_KIND_MASK, space, iova, size)
+        lane.done(self.now)
+
+    # --- the result -------------------------------------------------------------------------
+
+    def _watchdogs(self) -> int:
+        def late(intended: int, deadline: int, ended_at: int | None) -> bool:
+            return deadline > 0 and (self.now if ended_at is None else ended_at) > intended + deadline
+
+        count = sum(late(t.intended, t.deadline, t.ended_at) for t in self.transactions)
+        for lane in self.lanes:  # what has not even arrived is late too
+            if lane.deadline and lane.next is not None:
+                count += sum(late(event[0], lane.deadline, None) for event in (lane.next, *lane.events))
+        return count
+
+    def _verdict(self, ending: str) -> str:
+        if any(line.disabled for line in self.lines):
+            return "line-disabled"
+        if ending != "complete":
+            return ending
+        if self.counters["resume_stray"]:
+            return "stray"
+        if self.counters["faults_lost"]:
+            return "lossy"
+        if any(fault.spurious_entries > STORM for fault in self.faults):
+            return "storm"
+        return "spurious" if self.counters["irq_spurious"] else "safe"
+
+    def outcome(self, ending: str) -> Outcome:
+        counters = self.counters
+        counters["faults_pending"] = sum(fault.record == "pending" for fault in self.faults)
+        counters["stalled_ns"] = sum(
+            bank.stalled_ns + (self.now - bank.stalled_since if bank.stalled else 0) for bank in self.banks
+        )
+        counters["makespan_ns"] = max((end for end, _, _ in self.ends), default=0)
+        counters["watchdogs"] = self._watchdogs()
+        latencies: dict[int, tuple[list[int], list[int]]] = {
+            stream: ([], []) for stream, _, _ in self.setup.requesters
+        }
+        for end, _, transaction in sorted(self.ends, key=lambda entry: entry[:2]):
+            assert transaction.issued is not None
+            from_intended, from_issue = latencies[transaction.stream]
+            from_intended.append(end - transaction.intended)
+            from_issue.append(end - transaction.issued)
+        pending = sum(t.issued is not None and t.ended_at is None for t in self.transactions)
+        rows = [fault.row() for fault in self.faults]
+        return Outcome(counters, self._verdict(ending), ending == "complete", pending, latencies, rows)
+
+
+def simulate(setup: Setup) -> Outcome:
+    """Run one setup to its end."""
+    machine = Machine(setup)
+    return machine.outcome(machine.run())

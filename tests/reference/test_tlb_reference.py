@@ -1,0 +1,419 @@
+"""The reference TLB and two-level machine, counted by hand."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+
+import pytest
+
+from .tlb import LRU, ROUND_ROBIN, TREE_PLRU, Tlb
+from .two_level import TwoLevel
+from .walker import AARCH64_S1, PERMISSION, TRANSLATION, G, K, M, Memory, Regime, memory_of_words, walk
+
+PAGE = 4 * K
+
+
+def names_in(tlb: Tlb) -> set[str]:
+    return {entry.payload for entry in tlb.entries()}
+
+
+def fill(tlb: Tlb, names: str) -> None:
+    """Insert page 0 as names[0], page 1 as names[1] and so on, for ASID 1."""
+    for page, name in enumerate(names):
+        tlb.insert(1, page * PAGE, PAGE, name)
+
+
+# Replacement
+
+
+def test_lru_evicts_what_was_used_longest_ago():
+    tlb = Tlb(sets=1, ways=4, replacement=LRU)
+    fill(tlb, "abcd")
+    assert tlb.lookup(1, 0) is not None  # use a: order b c d a
+    assert tlb.lookup(1, 2 * PAGE) is not None  # use c: order b d a c
+    assert tlb.insert(1, 4 * PAGE, PAGE, "e").payload == "b"
+    assert tlb.insert(1, 5 * PAGE, PAGE, "f").payload == "d"
+    assert tlb.insert(1, 6 * PAGE, PAGE, "g").payload == "a"
+    assert names_in(tlb) == {"c", "e", "f", "g"}
+
+
+def test_round_robin_evicts_in_turn_and_does_not_look_at_uses():
+    tlb = Tlb(sets=1, ways=3, replacement=ROUND_ROBIN)
+    fill(tlb, "abc")
+    assert tlb.lookup(1, 0) is not None  # use a: makes no difference
+    assert tlb.insert(1, 4 * PAGE, PAGE, "d").payload == "a"  # way 0
+    assert tlb.insert(1, 5 * PAGE, PAGE, "e").payload == "b"  # way 1
+    assert tlb.insert(1, 6 * PAGE, PAGE, "f").payload == "c"  # way 2
+    assert tlb.insert(1, 7 * PAGE, PAGE, "g").payload == "d"  # way 0 again
+
+
+def test_round_robin_fills_an_emptied_way_without_moving_on():
+    tlb = Tlb(sets=1, ways=3, replacement=ROUND_ROBIN)
+    fill(tlb, "abc")
+    assert tlb.insert(1, 3 * PAGE, PAGE, "d").payload == "a"  # way 0; way 1 is next
+    tlb.invalidate_range(2 * PAGE, PAGE, asid=1)  # c, way 2
+    assert tlb.insert(1, 4 * PAGE, PAGE, "e") is None  # into way 2
+    assert tlb.insert(1, 5 * PAGE, PAGE, "f").payload == "b"  # way 1 as before
+
+
+def test_tree_plru_follows_its_bits_where_true_lru_would_differ():
+    # Four ways: a root and two nodes. 0 points left. Uses of ways 0, 1, 2, 3 in order leave:
+    #   way 0: root right, left node right; way 1: root right, left node left;
+    #   way 2: root left, right node right; way 3: root left, right node left.
+    tlb = Tlb(sets=1, ways=4, replacement=TREE_PLRU)
+    fill(tlb, "abcd")
+    # Use a (way 0): root right, left node right. Victim: right half, its node points left: way 2, c.
+    # True LRU would evict b.
+    assert tlb.lookup(1, 0) is not None
+    assert tlb.insert(1, 4 * PAGE, PAGE, "e").payload == "c"
+    # That was a use of way 2: root left, right node right. Victim: left half, its node points right: way 1,
+    # b.
+    assert tlb.insert(1, 5 * PAGE, PAGE, "f").payload == "b"
+    # Use of way 1: root right, left node left. Victim: right half, node right: way 3, d.
+    assert tlb.insert(1, 6 * PAGE, PAGE, "g").payload == "d"
+
+
+def test_tree_plru_needs_a_power_of_two():
+    with pytest.raises(ValueError, match="power of two"):
+        Tlb(sets=1, ways=3, replacement=TREE_PLRU)
+
+
+def test_an_unknown_replacement_is_refused():
+    with pytest.raises(ValueError, match="replacement"):
+        Tlb(sets=1, ways=2, replacement="fifo")
+
+
+def test_lru_equals_an_ordered_dictionary_on_a_long_random_run():
+    chance = random.Random(1)
+    tlb = Tlb(sets=4, ways=4)
+    model: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(4)]
+    hits = 0
+    for _ in range(20_000):
+        page = min(int(chance.expovariate(0.05)), 63)
+        recent = model[page % 4]
+        expected = page in recent
+        if expected:
+            recent.move_to_end(page)
+            hits += 1
+        else:
+            recent[page] = None
+            if len(recent) > 4:
+                recent.popitem(last=False)
+        found = tlb.lookup(1, page * PAGE)
+        assert (found is not None) == expected
+        if found is None:
+            tlb.insert(1, page * PAGE, PAGE, None)
+    assert (tlb.hits, tlb.misses) == (hits, 20_000 - hits)
+
+
+# Keys
+
+
+def test_a_page_goes_to_the_set_of_its_page_number():
+    # Two sets of one way: even pages fight for set 0, odd pages for set 1.
+    tlb = Tlb(sets=2, ways=1)
+    tlb.insert(1, 0 * PAGE, PAGE, "zero")
+    tlb.insert(1, 1 * PAGE, PAGE, "one")
+    assert tlb.insert(1, 2 * PAGE, PAGE, "two").payload == "zero"
+    assert names_in(tlb) == {"one", "two"}
+
+
+def test_pages_of_all_sizes_are_found_by_any_of_their_bytes():
+    tlb = Tlb(sets=4, ways=5)  # every page number here is a multiple of 4: all go to set 0
+    sizes = [4 * K, 64 * K, 2 * M, 32 * M, G]
+    for number, size in enumerate(sizes, start=1):
+        tlb.insert(1, number * 4 * G, size, size)
+    for number, size in enumerate(sizes, start=1):
+        assert tlb.lookup(1, number * 4 * G).payload == size
+        assert tlb.lookup(1, number * 4 * G + size - 1).payload == size
+        assert tlb.lookup(1, number * 4 * G + size) is None
+    assert (tlb.hits, tlb.misses) == (10, 5)
+
+
+def test_an_entry_answers_its_own_asid_only_and_a_global_one_every_asid():
+    tlb = Tlb(sets=1, ways=4)
+    tlb.insert(1, 0, PAGE, "one")
+    tlb.insert(2, 0, PAGE, "two")
+    tlb.insert(None, PAGE, PAGE, "global")
+    assert tlb.lookup(1, 0).payload == "one"
+    assert tlb.lookup(2, 0).payload == "two"
+    assert tlb.lookup(3, 0) is None
+    assert tlb.lookup(3, PAGE).payload == "global"
+
+
+def test_inserting_a_key_again_replaces_it_and_evicts_nothing():
+    tlb = Tlb(sets=1, ways=2)
+    fill(tlb, "ab")
+    assert tlb.insert(1, 0, PAGE, "A") is None
+    assert len(tlb.entries()) == 2
+    assert names_in(tlb) == {"A", "b"}
+    assert tlb.insert(1, 2 * PAGE, PAGE, "c").payload == "b"  # the insert was a use of A
+
+
+# Invalidation
+
+
+def test_invalidation_by_asid_leaves_other_asids_and_global_entries():
+    tlb = Tlb(sets=1, ways=4)
+    tlb.insert(1, 0, PAGE, "one")
+    tlb.insert(2, 0, PAGE, "two")
+    tlb.insert(None, PAGE, PAGE, "global")
+    tlb.invalidate_asid(1)
+    assert names_in(tlb) == {"two", "global"}
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "asid", "left"),
+    [
+        # Entries of ASID 1: 4K at 0x1000, 64K at 0x10000, 2M at 0x200000. ASID 2: 4K at 0x1000. Global: 4K at
+        # 0x2000.
+        (0x1000, 0x1000, 1, {"64k", "2m", "other", "global"}),
+        (0x1000, 0x1000, None, {"64k", "2m", "global"}),
+        (0x1000, 0x2000, 1, {"64k", "2m", "other"}),
+        (0x1_F000, 0x1000, 1, {"4k", "2m", "other", "global"}),  # the last page of the 64K one
+        (0x2_0000, 0x1000, 1, {"4k", "64k", "2m", "other", "global"}),  # just after it
+        (0x3F_F000, 0x1000, 1, {"4k", "64k", "other", "global"}),  # the last page of the 2M one
+        (0x0, 0x40_0000, 3, {"4k", "64k", "2m", "other"}),  # an ASID with no entries takes the global ones
+    ],
+)
+def test_invalidation_by_range_takes_every_entry_that_overlaps(start, length, asid, left):
+    tlb = Tlb(sets=2, ways=8)
+    tlb.insert(1, 0x1000, 4 * K, "4k")
+    tlb.insert(1, 0x1_0000, 64 * K, "64k")
+    tlb.insert(1, 0x20_0000, 2 * M, "2m")
+    tlb.insert(2, 0x1000, 4 * K, "other")
+    tlb.insert(None, 0x2000, 4 * K, "global")
+    tlb.invalidate_range(start, length, asid)
+    assert names_in(tlb) == left
+
+
+def test_invalidation_of_all_leaves_nothing_to_find():
+    tlb = Tlb(sets=2, ways=2)
+    fill(tlb, "abcd")
+    tlb.invalidate_all()
+    assert (tlb.entries(), tlb.lookup(1, 0)) == ([], None)
+
+
+# Two levels and a walk
+
+
+def page_tables(pages: dict[int, int]) -> Memory:
+    """39-bit tables, three levels, at 0: level 1 is page 0, level 2 of L1 index i page 1 + i, level 3 above.
+
+    `pages` gives the leaf descriptor of each 4K page number; page numbers stay below 8 << 18 (8G).
+    """
+    words: dict[int, int] = {}
+    for page, leaf in pages.items():
+        level2 = (1 + (page >> 18)) << 12
+        level3 = (0x100 + (page >> 9)) << 12
+        words[8 * (page >> 18)] = level2 | 3
+        words[level2 + 8 * ((page >> 9) & 511)] = level3 | 3
+        words[level3 + 8 * (page & 511)] = leaf
+    return memory_of_words(words)
+
+
+def leaf_at(page: int) -> int:
+    # AF, SH 3, nG, AP 1: read and write for all. Output: 4G above the input.
+    return (page << 12) + (4 << 30) | 0xF43
+
+
+THREE_LEVELS = Regime(AARCH64_S1, ttbr0=0, t0sz=25)
+
+
+def machine(
+    memory: Memory, *, utlb: Tlb | None = None, tlb: Tlb | None = None, walk_cache: bool = True
+) -> TwoLevel:
+    return TwoLevel(
+        {1: THREE_LEVELS, 2: THREE_LEVELS},
+        memory,
+        Tlb(16, 4) if utlb is None else utlb,
+        Tlb(128, 4) if tlb is None else tlb,
+        Tlb(16, 4) if walk_cache else None,
+    )
+
+
+def counts(m: TwoLevel) -> tuple[int, int, int, int]:
+    return m.utlb_hits, m.tlb_hits, m.walks, m.walk_reads
+
+
+def test_a_sequential_run_walks_once_a_page_and_reads_once_more_than_twice_a_table():
+    # 1,025 pages from 0, 4 accesses each: 1,025 walks and 3 x 1,025 micro-TLB hits. They lie in 3 level-3
+    # tables: the first walk of each reads 3 tables, the other 1,022 read 1. 1,022 + 9 = 1,031 reads.
+    m = machine(page_tables({page: leaf_at(page) for page in range(1025)}))
+    for iova in range(0, 1025 * PAGE, K):
+        outcome = m.access(1, iova)
+        assert outcome.pa == iova + 4 * G
+    assert counts(m) == (3075, 0, 1025, 1031)
+    assert (m.accesses, m.walk_cache_hits, m.faults) == (4100, 1022, 0)
+
+
+def test_without_a_walk_cache_every_walk_reads_three_tables():
+    m = machine(page_tables({page: leaf_at(page) for page in range(10)}), walk_cache=False)
+    for page in range(10):
+        m.access(1, page * PAGE)
+    assert counts(m) == (0, 0, 10, 30)
+
+
+def test_a_tlb_hit_fills_the_micro_tlb():
+    # The micro-TLB has one entry, the TLB two.
+    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1)}), utlb=Tlb(1, 1), tlb=Tlb(1, 2))
+    trail = [m.access(1, page * PAGE).where for page in (0, 1, 0, 0, 1, 1, 0)]
+    #        page 0  page 1  page 0  again   page 1  again   page 0
+    assert trail == ["walk", "walk", "tlb", "utlb", "tlb", "utlb", "tlb"]
+    # Walks: 3 reads, then 1 with the walk cache.
+    assert counts(m) == (2, 3, 2, 4)
+
+
+def test_micro_tlb_hits_are_not_uses_of_the_tlb():
+    # Micro-TLB of two, TLB of two, pages 0, 1, then 0 twice more from the micro-TLB. For the TLB page 0 is
+    # still the older: page 2 evicts it there, and page 1 in the micro-TLB. Then page 1 is a TLB hit.
+    m = machine(page_tables({page: leaf_at(page) for page in range(3)}), utlb=Tlb(1, 2), tlb=Tlb(1, 2))
+    trail = [m.access(1, page * PAGE).where for page in (0, 1, 0, 0, 2, 1)]
+    assert trail == ["walk", "walk", "utlb", "utlb", "walk", "tlb"]
+
+
+def test_blocks_never_use_the_walk_cache():
+    # Level 1 entry 0: a table; its entries 0 and 1: 2M blocks. Each walk reads 2. Two accesses to the first:
+    # the second hits. With TLBs of one entry the third access, to the first block again, walks in full.
+    memory = memory_of_words({0: 0x1003, 0x1000: 0xE0_0000_0F41, 0x1008: 0xE0_0020_0F41})
+    m = machine(memory, utlb=Tlb(1, 1), tlb=Tlb(1, 1))
+    trail = [m.access(1, iova).where for iova in (0, 0x1F_FFFF, 0x20_0000, 0)]
+    assert trail == ["walk", "utlb", "walk", "walk"]
+    assert counts(m) == (1, 0, 3, 6)
+    assert (m.walk_cache_hits, len(m.walk_cache.entries())) == (0, 0)
+
+
+def test_a_contiguous_run_is_one_entry_unless_it_is_turned_off():
+    # 16 pages with the contiguous bit, output 64K-aligned: one walk of 3 reads serves all 16.
+    memory = page_tables({page: leaf_at(page) | 1 << 52 for page in range(16)})
+    m = machine(memory)
+    for page in range(16):
+        assert m.access(1, page * PAGE + 5).pa == page * PAGE + 5 + 4 * G
+    assert counts(m) == (15, 0, 1, 3)
+    # As single pages: 16 walks, 3 + 15 reads.
+    plain = TwoLevel({1: THREE_LEVELS}, memory, Tlb(16, 4), Tlb(128, 4), Tlb(16, 4), contiguous=False)
+    for page in range(16):
+        plain.access(1, page * PAGE)
+    assert counts(plain) == (0, 0, 16, 18)
+
+
+def test_entries_and_the_walk_cache_are_each_asids_own_unless_the_page_is_global():
+    # The same tables for ASIDs 1 and 2. Page 0 has nG 1: each ASID walks in full, 3 reads. Page 1 has nG 0
+    # (0x743): ASID 1 walks (1 read, walk cache), ASID 2 finds it.
+    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1) & ~0x800}))
+    trail = [m.access(asid, page * PAGE).where for page in (0, 1) for asid in (1, 2)]
+    assert trail == ["walk", "walk", "walk", "utlb"]
+    assert counts(m) == (1, 0, 3, 7)
+
+
+def test_a_faulting_walk_fills_nothing_even_below_a_good_level_3_table():
+    # Page 0 is mapped, page 1 is not, in the same level-3 table; L1 index 1 is invalid.
+    m = machine(page_tables({0: leaf_at(0)}))
+    for _ in range(2):
+        outcome = m.access(1, PAGE)
+        assert (outcome.where, outcome.fault, outcome.level) == ("walk", TRANSLATION, 3)
+    assert (len(m.utlb.entries()), len(m.tlb.entries()), len(m.walk_cache.entries())) == (0, 0, 0)
+    assert counts(m) == (0, 0, 2, 6)
+    # Once page 0 was walked the table is known: page 1 faults at level 3 after one read.
+    m.access(1, 0)
+    assert m.access(1, PAGE).reads == ((0x10_0008, 0),)
+    # L1 index 1: one read, level 1.
+    outcome = m.access(1, G)
+    assert (outcome.fault, outcome.level) == (TRANSLATION, 1)
+    assert counts(m) == (0, 0, 5, 11)
+    assert (m.faults, m.walk_cache_hits, len(m.tlb.entries())) == (4, 1, 1)
+
+
+def test_a_hit_that_may_not_write_is_a_hit_and_a_permission_fault():
+    # 0xFC3: read-only. The read walks and fills; the write hits the micro-TLB and faults without a walk.
+    m = machine(page_tables({0: leaf_at(0) | 0x80}))
+    assert m.access(1, 0).fault is None
+    refused = m.access(1, 0, write=True)
+    assert (refused.where, refused.fault, refused.level, refused.reads) == ("utlb", PERMISSION, 3, ())
+    assert counts(m) == (1, 0, 1, 3)
+    # A write that finds nothing walks, faults and leaves nothing.
+    m.invalidate_all()
+    assert m.access(1, 0, write=True).where == "walk"
+    assert (len(m.utlb.entries()), len(m.tlb.entries()), len(m.walk_cache.entries())) == (0, 0, 0)
+
+
+def test_a_refused_tlb_hit_is_not_copied_to_the_micro_tlb():
+    m = machine(page_tables({0: leaf_at(0) | 0x80, 1: leaf_at(1)}), utlb=Tlb(1, 1))
+    m.access(1, 0)
+    m.access(1, PAGE)  # takes the only micro-TLB entry
+    assert m.access(1, 0, write=True).where == "tlb"
+    assert m.access(1, PAGE).where == "utlb"
+
+
+def test_a_range_invalidation_takes_the_walk_cache_along_unless_last_level_only():
+    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1)}))
+    m.access(1, 0)  # 3 reads
+    m.invalidate_range(0, PAGE, 1, last_level=True)
+    m.access(1, 0)  # 1 read: the level-3 table is still known
+    m.invalidate_range(0, PAGE, 1)
+    m.access(1, 0)  # 3 reads
+    assert counts(m) == (0, 0, 3, 7)
+    m.invalidate_asid(2)
+    assert m.access(1, 0).where == "utlb"
+    m.invalidate_asid(1)
+    m.access(1, 0)  # 3 reads
+    assert counts(m) == (1, 0, 4, 10)
+
+
+def test_a_stale_walk_cache_entry_is_used_until_it_is_invalidated():
+    words = {0: 0x1003, 0x1000: 0x10_0003, 0x10_0000: 0x8_0000_0F43, 0x20_0000: 0x9_0000_0F43}
+    m = machine(memory_of_words(words))
+    assert m.access(1, 0).pa == 0x8_0000_0000
+    words[0x1000] = 0x20_0003  # another level-3 table
+    m.invalidate_range(0, PAGE, 1, last_level=True)
+    assert m.access(1, 0).pa == 0x8_0000_0000
+    m.invalidate_range(0, PAGE, 1)
+    assert m.access(1, 0).pa == 0x9_0000_0000
+
+
+def test_a_16k_granule_has_no_walk_cache():
+    # 36 bits: levels 2 and 3. Two pages of one level-3 table: 2 reads each.
+    words = {0x4_0000: 0x8_0003, 0x8_0000: 0x1_0000_0F43, 0x8_0008: 0x1_0000_4F43}
+    regime = Regime(AARCH64_S1, ttbr0=0x4_0000, t0sz=28, granule=16 * K)
+    m = TwoLevel({1: regime}, memory_of_words(words), Tlb(16, 4), Tlb(128, 4), Tlb(16, 4))
+    assert m.access(1, 1).pa == 0x1_0000_0001
+    assert m.access(1, 16 * K + 1).pa == 0x1_0000_4001
+    assert (counts(m), len(m.walk_cache.entries())) == ((0, 0, 2, 4), 0)
+
+
+@pytest.mark.parametrize("replacement", [LRU, ROUND_ROBIN, TREE_PLRU])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_hits_and_walks_add_up_and_every_answer_is_the_walkers(replacement, seed):
+    chance = random.Random(seed)
+    pages: dict[int, int] = {}
+    for page in chance.sample(range(4096), 600):
+        pages[page] = leaf_at(page) | (0x80 if chance.random() < 0.2 else 0)
+    memory = page_tables(pages)
+    m = machine(memory, utlb=Tlb(2, 4, replacement), tlb=Tlb(8, 4, replacement))
+    mapped = list(pages)
+    faults = 0
+    for _ in range(4000):
+        page = (
+            mapped[min(int(chance.expovariate(0.02)), 599)]
+            if chance.random() < 0.95
+            else chance.randrange(8192)
+        )
+        iova = page * PAGE + chance.randrange(PAGE)
+        write = chance.random() < 0.3
+        asid = chance.choice([1, 2])
+        outcome = m.access(asid, iova, write=write)
+        direct = walk(THREE_LEVELS, memory, iova, write=write)
+        assert (outcome.pa, outcome.fault, outcome.level) == (direct.pa, direct.fault, direct.level)
+        faults += direct.fault is not None
+        if chance.random() < 0.01:
+            m.invalidate_range(iova, PAGE, asid, last_level=chance.random() < 0.5)
+        if chance.random() < 0.002:
+            m.invalidate_asid(asid)
+    assert m.accesses == m.utlb_hits + m.tlb_hits + m.walks == 4000
+    assert (m.utlb.hits, m.utlb.misses) == (m.utlb_hits, m.tlb_hits + m.walks)
+    assert (m.tlb.hits, m.tlb.misses) == (m.tlb_hits, m.walks)
+    assert (m.walk_cache.hits, m.walk_cache.misses) == (m.walk_cache_hits, m.walks - m.walk_cache_hits)
+    assert m.faults == faults
+    assert min(m.utlb_hits, m.tlb_hits, m.walks, m.walk_cache_hits, faults) > 0
+    assert m.walk_reads >= m.walks

@@ -1,0 +1,1 @@
+"""Records traces from a Linux guest behind QEMU's emulated SMMUv3."""
