@@ -47,6 +47,7 @@ def take_off(ctx, clock, counters, now):
     if ctx.kind == HARD_IRQ:
         counters.cpu_irq_ns += spent
     else:
+        clock.progress += 1 if spent > 0 else 0
         clock.low_on_cpu -= 1
         if ctx.kind == THREAD:
             counters.cpu_thread_ns += spent
@@ -66,7 +67,7 @@ def schedule(contexts, clock, counters, cpu, now):
                 first = c
             if ctx.on_cpu:
                 present = c
-    if first == present:
+    if first == present or (present >= 0 and contexts[present].irqs_off):
         return
     if present >= 0:
         take_off(contexts[present], clock, counters, now)
@@ -146,13 +147,16 @@ def take_irq(host, b, now):
         entry = host.cost.oneshot_entry
     elif others_runnable(host.contexts, b):
         entry = host.cost.irq_entry_task
+        irq.idle = 0
     else:
         entry = host.cost.irq_entry_idle
+        irq.idle = 1
     make_runnable(host, b, entry, now)
-    if host.clock.low_on_cpu > 0:
+    if line.progress != host.clock.progress or host.clock.low_on_cpu > 0:
+        line.progress = host.clock.progress
         line.without_progress = 0
     line.without_progress += 1
-    if line.without_progress > host.plan.livelock_limit:
+    if line.without_progress >= host.plan.livelock_limit:
         host.clock.livelock = 1
 
 
@@ -249,3 +253,4 @@ def unlocked(host, c, now):
             if waits.on_cpu:
                 waits.t_next = now
     take_pended(host, host.contexts[c].cpu, now)
+    schedule(host.contexts, host.clock, host.counters, host.contexts[c].cpu, now)

@@ -56,7 +56,7 @@ RETURNED_NONE = 9
 
 
 @kernel
-def holds(when, ctx, bank):
+def holds(when, ctx, client):
     """Tell whether a step's condition holds for this pass."""
     if when == 0:
         return True
@@ -66,19 +66,19 @@ def holds(when, ctx, bank):
         return False
     if when & IF_NO_DUMP and ctx.dump != 0:
         return False
-    if when & IF_NOT_DUMPED and bank.dumped != 0:
+    if when & IF_NOT_DUMPED and client.dumped != 0:
         return False
     codes = when & RET_MASK
     return codes == 0 or (codes >> ctx.ret) & 1 == 1
 
 
 @kernel
-def begin(steps, ctx, bank, cost, sites, counters, now):
+def begin(steps, ctx, client, cost, sites, counters, now):
     """Move `ctx.pc` to the next step that is taken, and return its cost in ns.
 
     A LOG asks its call site's ratelimit now: whether it prints decides what it costs.
     """
-    while not holds(steps[ctx.pc].when, ctx, bank):
+    while not holds(steps[ctx.pc].when, ctx, client):
         ctx.pc += 1
     op = steps[ctx.pc].op
     if op <= READ_OTHER:
@@ -89,6 +89,8 @@ def begin(steps, ctx, bank, cost, sites, counters, now):
         return cost.mmio_write
     if op == REPORT:
         return cost.report
+    if op == LOCK and ctx.kind != HARD_IRQ:
+        ctx.irqs_off = 1  # outside the hard IRQ it is taken, and waited for, with interrupts off
     if op == LOG:
         return _log(steps[ctx.pc].arg, cost, sites, counters, now)
     if op == WAKE:
@@ -135,7 +137,7 @@ def _note_record(ctx, bank):
 
 
 @kernel
-def perform(steps, ctx, me, bank, hw, counters):
+def perform(steps, ctx, me, bank, hw, client, counters):
     """Carry out the step at `ctx.pc` and move past it.
 
     Returns
@@ -172,7 +174,7 @@ def perform(steps, ctx, me, bank, hw, counters):
     if op == CHECK:
         return (NOTHING if ctx.fsr & arg else RETURNED_NONE), NOBODY, 0, 0
     if op == REPORT:
-        ctx.dump = 1 if arg >> 16 and bank.dumped == 0 else 0
+        ctx.dump = 1 if arg >> 16 and client.dumped == 0 else 0
         ctx.ret = (arg >> 8) & 0xFF if ctx.dump else arg & 0xFF
         return NOTHING, NOBODY, 0, 0
     if op == WRITE_FSR_READ or op == WRITE_FSR_ALL:
@@ -198,8 +200,6 @@ def perform(steps, ctx, me, bank, hw, counters):
         bank.sctlr |= SCTLR_CFIE
         return WROTE, NOBODY, 0, 0
     if op == LOCK:
-        if ctx.kind != HARD_IRQ:
-            ctx.irqs_off = 1  # the lock is taken with interrupts off outside the hard IRQ
         if bank.lock != NOBODY:
             ctx.pc -= 1
             return SPINS, NOBODY, 0, 0
@@ -212,7 +212,7 @@ def perform(steps, ctx, me, bank, hw, counters):
     if op == WAKE:
         return WOKE, NOBODY, 0, 0
     if op == CAPTURE:
-        bank.dumped = 1
+        client.dumped = 1
         return NOTHING, NOBODY, 0, 0
     if op == LOG:
         return NOTHING, NOBODY, 0, 0

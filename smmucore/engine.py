@@ -41,6 +41,10 @@ NEED_TABLES = 4
 NEED_FAULT_ROWS = 5
 BAD_EVENT = 6
 
+# What `trace_event` answers beside MAP_*.
+NEED_TABLES_NOW = 100  # the MAP could need more tables than there is room for
+WAITS_FOR_FENCE = 101
+
 @kernel
 def run(sim, ev, at, last):
     """Run until the block is used up, the run ends, or room is needed.
@@ -94,11 +98,12 @@ def run(sim, ev, at, last):
             horizon = min(t_fault - 1, t_channel, t_lane, t_trace)
             run_context(sim, c, horizon)
         elif t_channel <= t_lane and t_channel <= t_trace:
-            clock.now = t_channel
             issue_head(sim, ch, t_channel)
         elif t_trace <= t_lane:
             clock.now = t_trace
             status = trace_event(sim, ev, at)
+            if status == WAITS_FOR_FENCE:
+                continue
             if status == NEED_TABLES_NOW:
                 return NEED_TABLES, at
             if status != MAP_OK:
@@ -241,9 +246,11 @@ def offer_event(sim, ev, at, t):
 def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
     channel = sim.channels[ch]
+    sim.clock.accesses += 1
+    serial = sim.clock.accesses
     retry = t
     if channel.length == 0 and channel.ready <= t:
-        retry = issue(sim, t, ch, iova, need, intended, requester, flags, deadline)
+        retry = issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial)
         if retry == ISSUED:
             channel.ready = t + sim.hw.accept
             return
@@ -255,11 +262,11 @@ def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     row.requester = requester
     row.flags = flags
     row.deadline = deadline
+    row.serial = serial
     if channel.length == 0:
         channel.try_at = max(retry, channel.ready)
     channel.length += 1
     sim.clock.queued += 1
-    sim.host.banks[sim.requesters[requester].bank].queued += 1
 
 
 @kernel
@@ -267,11 +274,15 @@ def issue_head(sim, ch, t):
     """Try to issue the head of a channel's queue."""
     channel = sim.channels[ch]
     row = sim.queues[ch, channel.first]
-    retry = issue(sim, t, ch, row.iova, row.need, row.intended, row.requester, row.flags, row.deadline)
+    retry = issue(
+        sim, t, ch, row.iova, row.need, row.intended, row.requester, row.flags, row.deadline, row.serial
+    )
     if retry != ISSUED:
         channel.try_at = retry
+        if channel.wants_slot == 0:
+            sim.clock.now = t  # the head has been looked up; waiting for a slot is no event
         return
-    sim.host.banks[sim.requesters[row.requester].bank].queued -= 1
+    sim.clock.now = t
     channel.first = (channel.first + 1) % sim.queues.shape[1]
     channel.length -= 1
     sim.clock.queued -= 1
@@ -297,26 +308,29 @@ def lane_access(sim, k, t):
 
 @kernel
 def control_time(sim, ev, at, t):
-    """Return when a MAP, UNMAP, TLBI or MARK takes effect; an UNMAP or TLBI waits for its fence."""
-    op = ev.op[at]
-    if (op != UNMAP and op != TLBI) or ev.prot[at] & ABRUPT:
+    """Return when a MAP, UNMAP, TLBI or MARK takes effect, or arrives if it may have to wait."""
+    if sim.clock.fence == 0:
         return t
-    clock = sim.clock
-    if clock.fence_stamp != clock.stamp:
-        clock.fence = fence_of(sim, sim.requesters[ev.requester[at]].bank)
-        clock.fence_stamp = clock.stamp
-    return max(t, clock.fence)
+    return max(t, fence_time(sim, sim.requesters[ev.requester[at]].bank))
 
 
 @kernel
-def fence_of(sim, b):
-    """Return when the last access of bank `b` that has arrived will have ended, or NEVER."""
-    if sim.host.banks[b].queued > 0:
-        return NEVER
+def fence_time(sim, b):
+    """Return when the last access of bank `b` up to number `clock.fence` has ended, or NEVER."""
+    clock = sim.clock
+    if clock.queued > 0:
+        for ch in range(sim.channels.size):
+            channel = sim.channels[ch]
+            for k in range(channel.length):
+                row = sim.queues[ch, (channel.first + k) % sim.queues.shape[1]]
+                if row.serial <= clock.fence and sim.requesters[row.requester].bank == b:
+                    return NEVER
     latest = np.int64(0)
     for k in range(sim.slot_free.size):
-        if sim.slot_free[k] > sim.clock.now and sim.requesters[sim.slots[k].requester].bank == b:
-            latest = max(latest, sim.slot_free[k])
+        if sim.slot_free[k] > clock.now:
+            row = sim.slots[k]
+            if row.serial <= clock.fence and sim.requesters[row.requester].bank == b:
+                latest = max(latest, sim.slot_free[k])
     return latest
 
 
@@ -325,10 +339,16 @@ def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
     op = ev.op[at]
     b = sim.requesters[ev.requester[at]].bank
-    sim.clock.fence_stamp = -1
     if op <= EXEC:
         offer_event(sim, ev, at, sim.clock.now)
         return MAP_OK
+    if (op == UNMAP or op == TLBI) and ev.prot[at] & ABRUPT == 0:
+        # As a driver's fence does, it waits until every earlier access of its space has ended.
+        if sim.clock.fence == 0:
+            sim.clock.fence = sim.clock.accesses
+        if fence_time(sim, b) > sim.clock.now:
+            return WAITS_FOR_FENCE
+        sim.clock.fence = 0
     if op == MAP:
         if sim.mem.words.size - sim.mem.used[0] < tables_needed(ev.size[at]) * TABLE_WORDS:
             return NEED_TABLES_NOW
@@ -345,7 +365,5 @@ def trace_event(sim, ev, at):
     return MAP_OK
 
 
-#: `trace_event`: the MAP could need more tables than there is room for.
-NEED_TABLES_NOW = 100
 
 

@@ -38,7 +38,7 @@ def run_context(sim, c, horizon):
         host.clock.now = now
         if ctx.state == cpu.STEP:
             consequence, slot, number, value = dispatch.perform(
-                host.steps, ctx, c, bank, host.hw, host.counters
+                host.steps, ctx, c, bank, host.hw, host.client, host.counters
             )
             if consequence >= dispatch.RETURNED:
                 ctx.handled = 1 if consequence == dispatch.RETURNED else 0
@@ -61,9 +61,11 @@ def run_context(sim, c, horizon):
             elif consequence != dispatch.NOTHING:
                 alone = False
                 act(sim, c, consequence, slot, number, value, now)
-            ctx.t_next = now + dispatch.begin(
-                host.steps, ctx, bank, host.cost, host.sites, host.counters, now
-            )
+            ns = dispatch.begin(host.steps, ctx, host.client, host.cost, host.sites, host.counters, now)
+            if ctx.on_cpu:
+                ctx.t_next = now + ns
+            else:
+                ctx.remaining = ns  # interrupts are on again, and one was waiting
         elif ctx.state == cpu.EXIT:
             cpu.leave_irq(host, c, now)
             alone = ctx.state == cpu.ENTRY
@@ -92,7 +94,7 @@ def act(sim, c, consequence, slot, number, value, now):
     ctx = host.contexts[c]
     b = ctx.bank
     if consequence == dispatch.RESUME_DID:
-        host.lines[b].without_progress = 0
+        host.clock.progress += 1
         resume(sim, b, slot, number, value, now)
         drain(sim, b, now)
         cpu.look_at_line(host, b, now)
@@ -123,7 +125,7 @@ def begin_pass(host, c, first_step, now):
     ctx.t_start = now
     ctx.state = cpu.STEP
     ctx.t_next = now + dispatch.begin(
-        host.steps, ctx, host.banks[ctx.bank], host.cost, host.sites, host.counters, now
+        host.steps, ctx, host.client, host.cost, host.sites, host.counters, now
     )
 
 
@@ -153,7 +155,7 @@ def end_pass(sim, host, c, now):
     if ctx.fresh == 0:
         bank = host.banks[ctx.bank]
         counters.irq_spurious += 1
-        bank.spurious_run += 1
+        bank.spurious_run += 1 if bank.seen != 0 else 0
         if bank.spurious_run > STORM_ENTRIES:
             bank.stormed = 1
     elif ctx.fault != 0:
@@ -165,15 +167,14 @@ def end_pass(sim, host, c, now):
         ctx.t_next = now + host.cost.oneshot_unmask
     else:
         ctx.state = cpu.EXIT
-        busy = cpu.others_runnable(host.contexts, c)
-        ctx.t_next = now + (host.cost.irq_exit_task if busy else host.cost.irq_exit_idle)
+        ctx.t_next = now + (host.cost.irq_exit_idle if ctx.idle else host.cost.irq_exit_task)
 
 
 @kernel
 def saw_record(sim, ctx, bank):
     """A pass has read a record that nobody had read: progress."""
     bank.spurious_run = 0
-    sim.host.lines[ctx.bank].without_progress = 0
+    sim.host.clock.progress += 1
     ctx.fault = bank.record_fault
     if ctx.fault != 0:
         story = sim.faults[ctx.fault - 1]

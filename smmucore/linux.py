@@ -22,11 +22,11 @@ DETECTOR_GAP_NS = 100_000_000
 def ratelimit(site, now):
     """Ask the call site's ratelimit (10 in 5 s); return SUPPRESSED, PRINTED or .._WITH_SUMMARY.
 
-    The window opens at the first call and rolls at the first call after its end; that call tells
+    The window opens at the first call and rolls at the first call more than 5 s later; that call tells
     how many were missed.
     """
     answer = PRINTED
-    if site.open == 0 or now - site.begun >= INTERVAL_NS:
+    if site.open == 0 or now - site.begun > INTERVAL_NS:
         if site.missed > 0:
             answer = PRINTED_WITH_SUMMARY
         site.open = 1

@@ -81,24 +81,29 @@ def look_up(mmu, tbu, bank, iova):
         FROM_UTLB, FROM_TLB (the micro-TLB is filled), or MISS (nothing changed).
     leaf : uint64
         The translation, or 0.
+    ready : int64
+        When the walk that filled the entry ends.
     """
-    tags, values, ways = mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ways[0]
+    tags, values, ready = mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ready[tbu]
     seen = mmu.utlb.seen[tbu]
     for size in range(tlb.SIZES):
         if (seen >> size) & 1:
-            leaf = tlb.find(tags, values, ways, tlb.tag_of(bank, size, iova))
-            if leaf != U0:
-                return FROM_UTLB, leaf
-    main_seen = mmu.tlb.seen[0]
+            at = tlb.find(tags, values, ready, mmu.utlb.ways[0], tlb.tag_of(bank, size, iova))
+            if at >= 0:
+                return FROM_UTLB, values[at], ready[at]
+    main = mmu.tlb
+    main_seen = main.seen[0]
     for size in range(tlb.SIZES):
         if (main_seen >> size) & 1:
             tag = tlb.tag_of(bank, size, iova)
-            leaf = tlb.find(mmu.tlb.tags[0], mmu.tlb.values[0], mmu.tlb.ways[0], tag)
-            if leaf != U0:
+            at = tlb.find(main.tags[0], main.values[0], main.ready[0], main.ways[0], tag)
+            if at >= 0:
+                leaf = main.values[0, at]
+                when = main.ready[0, at]
                 mmu.utlb.seen[tbu] = seen | (1 << size)
-                tlb.insert(tags, values, ways, tag, leaf)
-                return FROM_TLB, leaf
-    return MISS, U0
+                tlb.insert(tags, values, ready, mmu.utlb.ways[0], tag, leaf, when)
+                return FROM_TLB, leaf, when
+    return MISS, U0, np.int64(0)
 
 
 @kernel
@@ -127,24 +132,32 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     # One entry covers one level-3 table, 2 MiB of IOVA: the number of the 2M page is its key.
     key = tlb.tag_of(bank, tlb.SIZE_4K, iova >> U9)
     wc = mmu.walk_cache
-    start = tlb.find(wc.tags[0], wc.values[0], wc.ways[0], key)
-    level = np.int64(LAST_LEVEL)
-    if start == U0:
-        start = regime.ttbr
-        level = regime.start_level
+    at = tlb.find(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key)
+    start = wc.values[0, at] if at >= 0 else regime.ttbr
+    level = np.int64(LAST_LEVEL) if at >= 0 else regime.start_level
     fault, level, leaf, last_table, reads = walk_from(mem, start, level, regime.ias, iova)
     if fault == 0:
         fault = check_rights(leaf, need)
     if fault == 0:
         if last_table != U0:
-            tlb.insert(wc.tags[0], wc.values[0], wc.ways[0], key, last_table)
+            tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, 0)
         size = LAST_LEVEL - level
-        tag = tlb.tag_of(bank, size, iova)
-        mmu.tlb.seen[0] |= 1 << size
-        mmu.utlb.seen[tbu] |= 1 << size
-        tlb.insert(mmu.tlb.tags[0], mmu.tlb.values[0], mmu.tlb.ways[0], tag, leaf)
-        tlb.insert(mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ways[0], tag, leaf)
+        _fill(mmu.tlb, 0, size, tlb.tag_of(bank, size, iova), leaf)
+        _fill(mmu.utlb, tbu, size, tlb.tag_of(bank, size, iova), leaf)
     return fault, level, leaf, reads
+
+
+@kernel
+def _fill(which, unit, size, tag, leaf):
+    which.seen[unit] |= 1 << size
+    tlb.insert(which.tags[unit], which.values[unit], which.ready[unit], which.ways[0], tag, leaf, 0)
+
+
+@kernel
+def filled_at(mmu, tbu, tag, done):
+    """Say when the walk that has just filled both TLBs under `tag` ends."""
+    mmu.tlb.ready[0, tlb.first_way(mmu.tlb.tags[0], mmu.tlb.ways[0], tag)] = done
+    mmu.utlb.ready[tbu, tlb.first_way(mmu.utlb.tags[tbu], mmu.utlb.ways[0], tag)] = done
 
 
 @kernel
@@ -160,14 +173,15 @@ def invalidate(mmu, kind, bank, iova, size):
 
 @kernel
 def _invalidate_one(which, unit, kind, bank, iova, size, shift_extra):
-    tags, values, ways = which.tags[unit], which.values[unit], which.ways[0]
+    tags, values, ready = which.tags[unit], which.values[unit], which.ready[unit]
+    ways = which.ways[0]
     if kind == TLBI_ALL:
         tags[:] = U0
         values[:] = U0
     elif kind == TLBI_ASID:
-        tlb.invalidate_bank(tags, values, ways, bank)
+        tlb.invalidate_bank(tags, values, ready, ways, bank)
     else:
-        tlb.invalidate_range(tags, values, ways, bank, iova, size, shift_extra)
+        tlb.invalidate_range(tags, values, ready, ways, bank, iova, size, shift_extra)
 
 
 @kernel
@@ -187,7 +201,7 @@ def translate(mmu, mem, regime, tbu, bank, iova, need):
     reads : int64
         Descriptors read.
     """
-    source, leaf = look_up(mmu, tbu, bank, iova)
+    source, leaf, _ = look_up(mmu, tbu, bank, iova)
     if source == MISS:
         source = FROM_WALK
         fault, level, leaf, reads = walk_and_fill(mmu, mem, regime, tbu, bank, iova, need)

@@ -35,7 +35,6 @@ BANK = np.dtype(
         ("queued", "i8"),  # accesses of this bank that wait in a channel's queue
         ("spurious_run", "i8"),  # spurious passes since a new record was seen
         ("stormed", "i8"),
-        ("dumped", "i8"),  # the client holds a crash dump
     ],
     align=True,
 )
@@ -54,6 +53,7 @@ CONTEXT = np.dtype(
         ("runnable", "i8"),
         ("on_cpu", "i8"),
         ("irqs_off", "i8"),
+        ("idle", "i8"),  # hard IRQ: it interrupted an idle CPU
         # this pass's copies of the registers, and what the client made of them
         ("far", "u8"),
         ("fsr", "i8"),
@@ -86,7 +86,8 @@ LINE = np.dtype(
         ("entries", "i8"),  # K5: entries counted towards the next judgement
         ("unhandled", "i8"),
         ("last_unhandled", "i8"),
-        ("without_progress", "i8"),  # entries since anything moved on
+        ("without_progress", "i8"),  # entries since anything moved on,
+        ("progress", "i8"),  # which is when the clock's count of progress changed
     ],
     align=True,
 )
@@ -104,8 +105,8 @@ SLOT = np.dtype(
         ("fault", "i8"),  # fault number; 0: it waits untranslated (HUPCF)
         ("bits", "i8"),  # syndrome bit of its fault
         ("level", "i8"),
-        ("retried", "i8"),
-        ("state", "i8"),
+        ("retries", "i8"),
+        ("serial", "i8"),  # order of arrival
     ],
     align=True,
 )
@@ -119,6 +120,7 @@ WAITING = np.dtype(
         ("requester", "i8"),
         ("flags", "i8"),
         ("deadline", "i8"),
+        ("serial", "i8"),  # order of arrival
     ],
     align=True,
 )
@@ -202,10 +204,10 @@ CLOCK = np.dtype(
         ("faults", "i8"),  # fault numbers handed out
         ("arrivals", "i8"),  # faults on their way to a bank
         ("low_on_cpu", "i8"),  # threads and workers that hold a CPU
-        ("serial", "i8"),  # walk issue order
-        ("stamp", "i8"),  # moves on whenever a slot is taken or freed
-        ("fence", "i8"),  # when the waiting UNMAP or TLBI may go, as of `fence_stamp`
-        ("fence_stamp", "i8"),
+        ("serial", "i8"),  # translations that faulted, in order
+        ("accesses", "i8"),  # accesses that have arrived at a channel
+        ("progress", "i8"),  # a record seen, a RESUME accepted, a thread or worker that ran
+        ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
         ("livelock", "i8"),
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
@@ -223,9 +225,13 @@ PLAN = np.dtype(
         ("handler", "i8"),  # where its steps begin
         ("worker", "i8"),
         ("livelock_limit", "i8"),  # entries without progress that end the run
+        ("retry_limit", "i8"),  # retries of one transaction that end the run
     ],
     align=True,
 )
+
+#: What the GPU's driver keeps between faults, for the whole machine.
+CLIENT = np.dtype([("dumped", "i8")], align=True)
 
 #: A fault on its way from the end of its walk to its bank.
 ARRIVAL = np.dtype([("t", "i8"), ("serial", "i8"), ("slot", "i8")], align=True)

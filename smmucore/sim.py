@@ -26,6 +26,7 @@ class Host(NamedTuple):
     sites: Any  # RATELIMIT (SITES,)
     steps: Any  # STEP: the policy with its client
     plan: Any  # PLAN
+    client: Any  # CLIENT: what the GPU's driver keeps between faults
     clock: Any  # CLOCK
     hw: Any  # HW
     cost: Any  # COSTS
@@ -49,8 +50,6 @@ class Sim(NamedTuple):
     slots: Any  # SLOT (2 * tbus * slots,)
     slot_free: Any  # int64, the same shape: when the slot is free; NEVER while nobody knows
     walk_free: Any  # int64 (tbus, walk_slots): when the walk slot is free
-    walk_busy: Any  # int64 (tbus,): the latest of them
-    walk_tag: Any  # uint64 (tbus, walk_slots): the page walked, as a TLB tag
     arrivals: Any  # ARRIVAL: faults on their way, earliest first
     requesters: Any  # REQUESTER
     lanes: Any  # LANE: what a scenario adds

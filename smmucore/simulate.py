@@ -25,6 +25,7 @@ from smmucore.records import (
     ARRIVAL,
     BANK,
     CHANNEL,
+    CLIENT,
     CLOCK,
     CONTEXT,
     FAULT,
@@ -44,6 +45,7 @@ from smmucore.sim import Events, Host, Sim
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
+RETRY_LIMIT = 10_000
 
 
 class SimulationError(ValueError):
@@ -113,6 +115,8 @@ class Setup:
         What the scenario adds: accesses, mappings, and whether MAP only feeds the pager.
     livelock_limit : int
         Entries without progress that end a run.
+    retry_limit : int
+        Retries of one transaction, each of which faulted again, that end a run.
     """
 
     policy: Policy
@@ -126,6 +130,7 @@ class Setup:
     premapped: Sequence[Premapped] = ()
     demand: bool = False
     livelock_limit: int = LIVELOCK_LIMIT
+    retry_limit: int = RETRY_LIMIT
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ def build(setup: Setup) -> Sim:
         if status != MAP_OK:
             raise SimulationError(-1, MAP_ERRORS[status])
     plan = program(setup.policy, setup.client)
-    clock, record = one(CLOCK, fence_stamp=-1)[0], rows(COUNTERS, 1)[0]
+    clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
     host = Host(
         contexts=contexts,
         lines=lines,
@@ -208,7 +213,9 @@ def build(setup: Setup) -> Sim:
             handler=plan.handler,
             worker=plan.worker,
             livelock_limit=setup.livelock_limit,
+            retry_limit=setup.retry_limit,
         )[0],
+        client=rows(CLIENT, 1)[0],
         clock=clock,
         hw=hw.record()[0],
         cost=setup.costs.record()[0],
@@ -226,8 +233,6 @@ def build(setup: Setup) -> Sim:
         slots=rows(SLOT, channels * hw.slots),
         slot_free=np.zeros(channels * hw.slots, np.int64),
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
-        walk_busy=np.zeros(hw.tbus, np.int64),
-        walk_tag=np.zeros((hw.tbus, hw.walk_slots), np.uint64),
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
         requesters=requesters,
         lanes=lanes,
@@ -305,6 +310,23 @@ def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, i
             return sim, status
 
 
+def _overdue(sim: Sim, pending: Any, now: int) -> int:
+    """Count the deadlines that passed for accesses that are pending, queued or not even arrived."""
+    overdue = 0
+    for slot in sim.slots[pending]:
+        overdue += slot.deadline > 0 and now - slot.intended > slot.deadline
+    for channel, queue in zip(sim.channels, sim.queues, strict=True):
+        for k in range(channel.length):
+            row = queue[(channel.first + k) % queue.size]
+            overdue += row.deadline > 0 and now - row.intended > row.deadline
+    for lane in sim.lanes:
+        if lane.deadline > 0 and lane.left > 0:
+            late = now - lane.deadline - 1 - lane.next
+            if late >= 0:
+                overdue += min(lane.left, late // lane.gap + 1 if lane.gap else lane.left)
+    return int(overdue)
+
+
 def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
     clock, counters = sim.clock, sim.counters
     now = int(clock.now)
@@ -317,9 +339,7 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
             counters[name] += now - ctx.since
     pending = np.flatnonzero(sim.slot_free == NEVER)
     counters.transactions_pending = pending.size
-    for slot in sim.slots[pending]:
-        if slot.deadline > 0 and now - slot.intended > slot.deadline:
-            counters.watchdogs += 1
+    counters.watchdogs += _overdue(sim, pending, now)
     totals = {name: int(counters[name]) for name in NAMES}
     check(totals)
     return Outcome(

@@ -32,12 +32,14 @@ class Cache(NamedTuple):
     """Tags and values of `units` caches of one geometry (one micro-TLB for each TBU).
 
     `tags`, `values`: uint64, shape (units, sets * ways); a set's ways are adjacent, the most
-    recently used first.  `seen`: int64, shape (units,): bit s is set once a page of size s has been
+    recently used first.  `ready`: int64, the same shape: when the walk that filled the entry ends; a
+    hit ends no earlier.  `seen`: int64, shape (units,): bit s is set once a page of size s has been
     inserted, so that sizes never used are never looked for.  `ways`: int64, shape (1,).
     """
 
     tags: Any
     values: Any
+    ready: Any
     seen: Any
     ways: Any
 
@@ -50,6 +52,7 @@ def cache(sets: int, ways: int, units: int = 1) -> Cache:
     return Cache(
         np.zeros(shape, np.uint64),
         np.zeros(shape, np.uint64),
+        np.zeros(shape, np.int64),
         np.zeros(units, np.int64),
         np.array([ways], np.int64),
     )
@@ -80,25 +83,28 @@ def first_way(tags, ways, tag):
 
 
 @kernel
-def find(tags, values, ways, tag):
-    """Return the value under `tag` and make it the most recent, or return 0 and change nothing."""
+def find(tags, values, ready, ways, tag):
+    """Make the entry under `tag` the most recent; return its index, or -1 with nothing changed."""
     first = first_way(tags, ways, tag)
     if tags[first] == tag:
-        return values[first]
+        return first
     for way in range(first + 1, first + ways):
         if tags[way] == tag:
             value = values[way]
+            when = ready[way]
             for to in range(way, first, -1):
                 tags[to] = tags[to - 1]
                 values[to] = values[to - 1]
+                ready[to] = ready[to - 1]
             tags[first] = tag
             values[first] = value
-            return value
-    return U0
+            ready[first] = when
+            return first
+    return -1
 
 
 @kernel
-def insert(tags, values, ways, tag, value):
+def insert(tags, values, ready, ways, tag, value, when):
     """Put a translation in as the most recent of its set; the least recent leaves.
 
     An entry that is there already under this tag is replaced, not doubled.
@@ -112,23 +118,26 @@ def insert(tags, values, ways, tag, value):
     for to in range(last, first, -1):
         tags[to] = tags[to - 1]
         values[to] = values[to - 1]
+        ready[to] = ready[to - 1]
     tags[first] = tag
     values[first] = value
+    ready[first] = when
 
 
 @kernel
-def drop(tags, values, way, ways):
+def drop(tags, values, ready, way, ways):
     """Remove one entry; the less recent ones of its set move up."""
     last = (way // ways) * ways + ways - 1
     for to in range(way, last):
         tags[to] = tags[to + 1]
         values[to] = values[to + 1]
+        ready[to] = ready[to + 1]
     tags[last] = U0
     values[last] = U0
 
 
 @kernel
-def invalidate_range(tags, values, ways, bank, iova, size, shift_extra):
+def invalidate_range(tags, values, ready, ways, bank, iova, size, shift_extra):
     """Remove every entry of `bank` whose page meets the range (TLBIVA).
 
     `shift_extra` is added to the page's log2 size: 9 for a walk cache, whose entries cover a
@@ -142,18 +151,18 @@ def invalidate_range(tags, values, ways, bank, iova, size, shift_extra):
             shift = size_shift(np.int64((tag >> SIZE_SHIFT) & SIZE_MASK)) + np.uint64(shift_extra)
             number = tag & NUMBER_MASK
             if iova >> shift <= number and number <= last >> shift:
-                drop(tags, values, way, ways)
+                drop(tags, values, ready, way, ways)
                 continue  # another entry moved into this way
         way += 1
 
 
 @kernel
-def invalidate_bank(tags, values, ways, bank):
+def invalidate_bank(tags, values, ready, ways, bank):
     """Remove every entry of `bank` (TLBIASID: Linux gives each bank an ASID of its own)."""
     way = 0
     while way < tags.size:
         tag = tags[way]
         if tag != U0 and np.int64((tag >> BANK_SHIFT) & BANK_MASK) == bank:
-            drop(tags, values, way, ways)
+            drop(tags, values, ready, way, ways)
             continue
         way += 1

@@ -7,7 +7,7 @@ import numpy as np
 from smmucore import bank as rules
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
 from smmucore.kernel import kernel
-from smmucore.mmu import FROM_UTLB, MISS, check_rights, look_up, walk_and_fill
+from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
 from smmucore.pagetable import LAST_LEVEL
 from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
 from smmucore.registers import RESUME_RETRY
@@ -44,8 +44,8 @@ def earliest(times):
 
 
 @kernel
-def issue(sim, t, ch, iova, need, intended, requester, flags, deadline):
-    """Try to issue an access on channel `ch` at `t`.
+def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
+    """Try to issue an access on channel `ch` at `t`; `serial` counts accesses in order of arrival.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline):
     counters = sim.counters
     admission = rules.admit(bank, sim.hw)
     if admission == rules.PROCEED:
-        source, leaf = look_up(sim.mmu, who.tbu, who.bank, iova)
+        source, leaf, ready = look_up(sim.mmu, who.tbu, who.bank, iova)
         if source == MISS:
             walker, when = earliest(sim.walk_free[who.tbu])
             if when > t:
@@ -79,6 +79,8 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline):
     row.flags = flags
     row.deadline = deadline
     row.fault = 0
+    row.retries = 0
+    row.serial = serial
     if admission == rules.HOLD:
         counters.collateral += 1
         sim.slot_free[slot] = NEVER
@@ -89,16 +91,14 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline):
     elif source == MISS:
         walk(sim, slot, t, walker)
     else:
-        hit(sim, slot, t, source, leaf)
-    sim.clock.stamp += 1
+        hit(sim, slot, t, source, leaf, ready)
     return ISSUED
 
 
 @kernel
-def hit(sim, slot, t, source, leaf):
+def hit(sim, slot, t, source, leaf, ready):
     """End a translation that a TLB answered, no earlier than a walk of its page in flight."""
     row = sim.slots[slot]
-    who = sim.requesters[row.requester]
     cost = sim.cost
     counters = sim.counters
     counters.translations += 1
@@ -108,17 +108,12 @@ def hit(sim, slot, t, source, leaf):
     else:
         counters.tlb_hits += 1
         done += cost.tlb_hit
-    level = leaf_level_of(leaf)
-    if sim.walk_busy[who.tbu] > done:
-        tag = tag_of(who.bank, LAST_LEVEL - level, row.iova)
-        for k in range(sim.walk_free.shape[1]):
-            if sim.walk_tag[who.tbu, k] == tag and sim.walk_free[who.tbu, k] > done:
-                done = sim.walk_free[who.tbu, k]
+    done = max(done, ready)
     fault = check_rights(leaf, row.need)
     if fault == 0:
         complete(sim, slot, done)
     else:
-        send_fault(sim, slot, done, fault, level)
+        send_fault(sim, slot, done, fault, leaf_level_of(leaf))
 
 
 @kernel
@@ -136,12 +131,10 @@ def walk(sim, slot, start, walker):
     counters.walk_reads += reads
     done = start + cost.utlb_hit + cost.tlb_hit + cost.walk_cache_hit + reads * cost.walk_mem
     sim.walk_free[who.tbu, walker] = done
-    sim.walk_busy[who.tbu] = max(sim.walk_busy[who.tbu], done)
     if fault == 0:
-        sim.walk_tag[who.tbu, walker] = tag_of(who.bank, LAST_LEVEL - level, row.iova)
+        filled_at(sim.mmu, who.tbu, tag_of(who.bank, LAST_LEVEL - level, row.iova), done)
         complete(sim, slot, done)
     else:
-        sim.walk_tag[who.tbu, walker] = U0
         send_fault(sim, slot, done, fault, level)
 
 
@@ -153,12 +146,12 @@ def translate_again(sim, slot, t):
     """
     row = sim.slots[slot]
     who = sim.requesters[row.requester]
-    source, leaf = look_up(sim.mmu, who.tbu, who.bank, row.iova)
+    source, leaf, ready = look_up(sim.mmu, who.tbu, who.bank, row.iova)
     if source == MISS:
         walker, when = earliest(sim.walk_free[who.tbu])
         walk(sim, slot, max(t, when), walker)
     else:
-        hit(sim, slot, t, source, leaf)
+        hit(sim, slot, t, source, leaf, ready)
 
 
 @kernel
@@ -235,7 +228,6 @@ def end(sim, slot, t):
     late = t - row.issued
     sim.histogram[stream, FROM_ISSUE, bucket_of(late)] += 1
     sim.highest[stream, FROM_ISSUE] = max(sim.highest[stream, FROM_ISSUE], late)
-    sim.clock.stamp += 1
     channel = sim.channels[slot // sim.hw.slots]
     if channel.wants_slot and t < channel.try_at:
         channel.try_at = t
@@ -253,6 +245,9 @@ def arrive(sim, t):
     if row.fault != 0:
         sim.faults[row.fault - 1].outcome = FAULTED_AGAIN
         sim.faults[row.fault - 1].t_retired = t
+        row.retries += 1
+        if row.retries >= sim.host.plan.retry_limit:
+            clock.livelock = 1
     clock.faults += 1
     number = clock.faults
     row.fault = number

@@ -73,7 +73,7 @@ def walk_from(mem, start, level, ias, iova):
     """
     reads = 0
     if iova >> np.uint64(ias) != U0:
-        return FSR_TF, level, U0, U0, reads
+        return FSR_TF, np.int64(0), U0, U0, reads
     table = start & OA_MASK
     hierarchical = start & HIERARCHICAL
     while True:

@@ -15,7 +15,7 @@ from traces import events as ev
 from .fault_model_bank import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR, ContextBank, Fault
 from .fault_model_cpus import CPU_COUNTER, HARD, THREAD, WORKER, Context, Line, Ratelimit
 from .fault_model_policies import CLIENTS, POLICIES
-from .fault_model_translation import Page, Tables, Translation, Translator
+from .fault_model_translation import Tables, Translation, Translator, permits
 
 #: (t, op, requester, space, iova, size, pa, prot), intended times already paced
 Event = tuple[int, int, int, int, int, int, int, int]
@@ -69,6 +69,7 @@ class Setup:
     premapped: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     demand: bool = False
     livelock_limit: int = 200_000
+    retry_limit: int = 10_000
     event_limit: int = 20_000_000  #: of the reference alone: a run that goes on for ever raises
 
 
@@ -99,6 +100,7 @@ class Transaction:
     arrived: int
     deadline: int  #: relative to intended; 0: none
     issued: int | None = None
+    faults: int = 0
     ended_at: int | None = None  #: known as soon as it translates, even where that is later than now
 
 
@@ -131,10 +133,9 @@ class LaneState:
 
 @dataclass(eq=False)
 class Tbu:
-    """Walk slots, and the walks that later hits must not overtake."""
+    """The walk slots of one TBU."""
 
     walk_slots: list[int]  #: when each is free
-    walk_ends: dict[Page, int] = field(default_factory=dict)
 
 
 def last_end(transactions: list[Transaction]) -> int | None:
@@ -200,14 +201,13 @@ class Machine:
 
     def _end_of(self, tbu: Tbu, done: Translation) -> int:
         if not done.walked:
-            assert done.page is not None
-            return max(self.now + done.latency, tbu.walk_ends.get(done.page, 0))
+            assert done.cached is not None
+            return max(self.now + done.latency, done.cached.ready)
         slot = tbu.walk_slots.index(min(tbu.walk_slots))
         end = max(self.now, tbu.walk_slots[slot]) + done.latency
         tbu.walk_slots[slot] = end
-        if not done.fault:
-            assert done.page is not None
-            tbu.walk_ends[done.page] = max(end, tbu.walk_ends.get(done.page, 0))
+        if done.cached is not None:
+            done.cached.ready = end
         return end
 
     def terminate(self, transaction: Transaction) -> None:
@@ -226,9 +226,11 @@ class Machine:
         for line in self.lines:
             line.entries_without_progress = 0
 
-    def map_shadow_page(self, space: int, iova: int) -> bool:
+    def map_shadow_page(self, space: int, iova: int, fsynr0: int) -> bool:
+        """Map what the pager has, if it allows the access that FSYNR0 tells of."""
         page = self.shadow.page_at(space, iova)
-        if page is None:
+        op = ev.WRITE if fsynr0 & FSYNR0_WNR else ev.EXEC if fsynr0 & FSYNR0_IND else ev.READ
+        if page is None or not permits(page[2], op, bool(fsynr0 & FSYNR0_PNU)):
             return False
         self.tables.map_page(space, *page)
         return True
@@ -255,6 +257,8 @@ class Machine:
                 self._lane_event(self.lanes[major])
             self._settle()
             if any(line.entries_without_progress >= self.setup.livelock_limit for line in self.lines):
+                return "livelock"
+            if self.faults and self.faults[-1].transaction.faults > self.setup.retry_limit:
                 return "livelock"
         raise RuntimeError(f"still going after {self.setup.event_limit} events, at {self.now} ns")
 
@@ -311,6 +315,7 @@ class Machine:
         first = min(self.arrivals, key=lambda arrival: arrival[:2])
         self.arrivals.remove(first)
         self.faults.append(first[2])
+        first[2].transaction.faults += 1
         self.banks[first[2].transaction.bank].fault_arrives(first[2])
 
     def _next_of_contexts(self) -> Iterator[tuple[int, int, int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .fault_model_translation import FSR_PF, FSR_TF
@@ -33,6 +33,7 @@ class Fault:
     t_arrived: int
     record: str = "pending"  #: pending, recorded, coalesced, lost
     seen: bool = False
+    counted: bool = True
     outcome: str = "pending"  #: pending, retried, terminated
     t_recorded: int | None = None
     t_irq: int | None = None
@@ -105,8 +106,9 @@ class ContextBank:
             self._stall(fault)
         elif self.cfcfg and self.hw["second_fault"] == "queue":
             self.fifo.append(fault)
-            if not self.frozen:
-                self._latch(fault)
+            if not self.frozen and self._latch(fault):
+                # Told ahead of its turn: a pass may see it, but it is counted when its turn comes.
+                self.current = replace(fault, counted=False)
         else:
             self._terminate(fault)
             if self.frozen:
@@ -161,7 +163,7 @@ class ContextBank:
     def write_fsr(self, value: int) -> None:
         self.fsr &= ~(value & FSR_FAULT_BITS)
         if not self.fsr & FSR_SYNDROME and self.current is not None:
-            if not self.current.seen:
+            if not self.current.seen and self.current.counted:
                 self.current.record = "lost"
                 self.path.counters["faults_recorded"] -= 1
                 self.path.counters["faults_lost"] += 1

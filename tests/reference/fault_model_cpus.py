@@ -161,10 +161,11 @@ class Line:
         yield Step(0, lambda: self._end_pass(p))
 
     def _worker(self) -> Iterator[Step]:
-        while self.work_pending is not None:
-            yield Step(self.machine.setup.costs["work_wake"])
+        yield Step(self.machine.setup.costs["work_wake"])
+        while self.work_pending is not None:  # once awake, it takes what has been queued meanwhile
             p, self.work_pending = self.work_pending, None
             yield from self.client.worker(Steps(self, self.work, p), p, self.policy)
+            yield Step(0)  # RETURN
 
     def queue_work(self, p: Pass) -> None:
         if self.work_pending is None:
@@ -309,6 +310,6 @@ class Steps:
 
     def map_page(self) -> Step:
         def effect() -> None:
-            self.p.mapped = self.machine.map_shadow_page(self.bank.number, self.p.far)
+            self.p.mapped = self.machine.map_shadow_page(self.bank.number, self.p.far, self.p.fsynr0)
 
         return Step(self.costs["map_page"], effect)

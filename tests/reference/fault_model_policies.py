@@ -264,7 +264,7 @@ class Adreno(Client):
         defer = dump and self.capture == "worker"
         for _ in range(policy.client_reads + 4):  # get_fault_info, then the GPU's CP scratch registers
             yield do.read("OTHER")
-        if dump and self.capture == "handler":
+        if dump and self.capture == "handler" and not do.dump_exists():
             yield do.capture()
         if policy.client_resumes and not defer:
             yield from policy.resume(do, p, retry=False, worker=False)

@@ -159,9 +159,19 @@ class Cache:
                 del entries[tag]
 
 
+@dataclass(eq=False)
+class Cached:
+    """A translation in a TLB.  The micro-TLBs and the TLB share it until one of them drops it."""
+
+    leaf: Leaf
+    ready: int = 0  #: when the walk that found it ends
+
+
 @dataclass
 class Translation:
     """What one translation did, and how long it takes once it has started."""
+
+    cached: Cached | None  #: what was hit, or what a walk has put into the TLBs
 
     page: Page | None  #: None: a translation fault
     walked: bool
@@ -197,12 +207,12 @@ class Translator:
         pages = [page_of(bank, iova, level) for level in LEAF_LEVELS]
         return not any(cache.holds(page[1], page) for cache in (self.utlbs[tbu], self.tlb) for page in pages)
 
-    def _lookup(self, cache: Cache, bank: int, iova: int) -> tuple[Page, Leaf] | None:
+    def _lookup(self, cache: Cache, bank: int, iova: int) -> tuple[Page, Cached] | None:
         for level in LEAF_LEVELS:
             page = page_of(bank, iova, level)
-            leaf = cache.lookup(page[1], page)
-            if leaf is not None:
-                return page, leaf
+            cached = cache.lookup(page[1], page)
+            if cached is not None:
+                return page, cached
         return None
 
     def translate(self, tbu: int, bank: int, iova: int, op: int, privileged: bool) -> Translation:
@@ -218,9 +228,9 @@ class Translator:
                 self.counters["tlb_hits"] += 1
                 utlb.fill(hit[0][1], *hit)
         if hit is not None:
-            page, leaf = hit
-            fault = 0 if permits(leaf, op, privileged) else FSR_PF
-            return Translation(page, False, latency, fault, page[2])
+            page, cached = hit
+            fault = 0 if permits(cached.leaf, op, privileged) else FSR_PF
+            return Translation(cached, page, False, latency, fault, page[2])
         return self._walk(utlb, bank, iova, op, privileged, latency)
 
     def _walk(
@@ -232,16 +242,17 @@ class Translator:
         self.counters["walk_reads"] += found.reads
         latency += self.costs["walk_cache_hit"] + found.reads * self.costs["walk_mem"]
         if found.leaf is None:
-            return Translation(None, True, latency, FSR_TF, found.level)
+            return Translation(None, None, True, latency, FSR_TF, found.level)
         page = page_of(bank, iova, found.level)
         if not permits(found.leaf, op, privileged):
-            return Translation(page, True, latency, FSR_PF, found.level)
+            return Translation(None, page, True, latency, FSR_PF, found.level)
         # The cached copy must not change with the tables.
+        cached = Cached(Leaf(found.leaf.pa, found.leaf.prot))
         for cache in (utlb, self.tlb):
-            cache.fill(page[1], page, Leaf(found.leaf.pa, found.leaf.prot))
+            cache.fill(page[1], page, cached)
         if found.level == 3:
             self.walk_cache.fill(region, (bank, region), found.last_table)
-        return Translation(page, True, latency, 0, found.level)
+        return Translation(cached, page, True, latency, 0, found.level)
 
     def invalidate(self, kind: int, bank: int, iova: int, size: int) -> None:
         """Do a TLBI at once, in every micro-TLB, the TLB and (but for TLBI_VA_LAST) the walk cache."""

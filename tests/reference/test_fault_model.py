@@ -223,9 +223,9 @@ def test_a_late_resume_of_the_worker_may_hit_a_fault_that_it_never_meant():
 
 
 def test_p3s_worker_may_acknowledge_a_fault_that_nobody_has_read():
-    # Its second pass writes all ones to FSR, whatever has been recorded there meanwhile.
+    # Each of its two passes writes all ones to FSR, whatever has been recorded there meanwhile.
     outcome = run("P3", "adreno-worker", lanes=[BURST])
-    counted(outcome, faults_injected=6, faults_recorded=5, faults_lost=1, terminated=6)
+    counted(outcome, faults_injected=6, faults_recorded=4, faults_lost=2, terminated=6)
     assert outcome.verdict == "lossy"
 
 
@@ -345,14 +345,13 @@ def test_p8_with_a_pager_by_the_clock():
 
 
 def test_a_client_that_returns_0_without_mapping_anything_makes_p0_retry_for_ever():
-    with pytest.raises(RuntimeError, match="still going"):
-        run("P0", "adreno-nodump", event_limit=5000)
+    assert run("P0", "adreno-nodump", retry_limit=100).verdict == "livelock"
 
 
-def test_a_pager_that_maps_a_page_the_access_may_not_use_makes_it_fault_for_ever():
+def test_a_pager_does_not_map_a_page_that_does_not_allow_the_access():
     events = (mapping(0, PAGE, prot=ev.PROT_READ), read(10, PAGE, op=ev.WRITE))
-    with pytest.raises(RuntimeError, match="still going"):
-        run("P8", "pager", MMU500, *events, demand=True, event_limit=5000)
+    outcome = run("P8", "pager", MMU500, *events, demand=True)
+    counted(outcome, faults_injected=1, faults_recorded=1, retried=0, terminated=1)
 
 
 # --- TBU ---------------------------------------------------------------------------------------
