@@ -29,34 +29,31 @@ UNMASK = 8  # thread: end of ONESHOT
 
 
 @kernel
-def put_on(ctx, clock, now):
+def put_on(ctx, now):
     """The context gets its CPU."""
     ctx.on_cpu = 1
     ctx.since = now
     ctx.t_next = NEVER if ctx.state == SPIN else now + ctx.remaining
-    if ctx.kind != HARD_IRQ:
-        clock.low_on_cpu += 1
 
 
 @kernel
-def take_off(ctx, clock, counters, now):
+def take_off(ctx, counters, now):
     """The context loses its CPU, and keeps what is left of its step."""
     ctx.on_cpu = 0
     ctx.remaining = 0 if ctx.state == SPIN else ctx.t_next - now
     spent = now - ctx.since
+    if spent > 0:
+        ctx.last_ran = now
     if ctx.kind == HARD_IRQ:
         counters.cpu_irq_ns += spent
+    elif ctx.kind == THREAD:
+        counters.cpu_thread_ns += spent
     else:
-        clock.progress += 1 if spent > 0 else 0
-        clock.low_on_cpu -= 1
-        if ctx.kind == THREAD:
-            counters.cpu_thread_ns += spent
-        else:
-            counters.cpu_work_ns += spent
+        counters.cpu_work_ns += spent
 
 
 @kernel
-def schedule(contexts, clock, counters, cpu, now):
+def schedule(contexts, counters, cpu, now):
     """Give the CPU to the first runnable context that is placed on it."""
     first = -1
     present = -1
@@ -70,9 +67,9 @@ def schedule(contexts, clock, counters, cpu, now):
     if first == present or (present >= 0 and contexts[present].irqs_off):
         return
     if present >= 0:
-        take_off(contexts[present], clock, counters, now)
+        take_off(contexts[present], counters, now)
     if first >= 0:
-        put_on(contexts[first], clock, now)
+        put_on(contexts[first], now)
 
 
 @kernel
@@ -81,18 +78,18 @@ def make_runnable(host, c, remaining, now):
     ctx = host.contexts[c]
     ctx.runnable = 1
     ctx.remaining = remaining
-    schedule(host.contexts, host.clock, host.counters, ctx.cpu, now)
+    schedule(host.contexts, host.counters, ctx.cpu, now)
 
 
 @kernel
 def leave(host, c, now):
     """A context is done: it gives its CPU up."""
     ctx = host.contexts[c]
-    take_off(ctx, host.clock, host.counters, now)
+    take_off(ctx, host.counters, now)
     ctx.runnable = 0
     ctx.state = IDLE
     ctx.t_next = NEVER
-    schedule(host.contexts, host.clock, host.counters, ctx.cpu, now)
+    schedule(host.contexts, host.counters, ctx.cpu, now)
 
 
 @kernel
@@ -133,13 +130,8 @@ def look_at_line(host, b, now):
 
 @kernel
 def take_irq(host, b, now):
-    """The CPU takes bank `b`'s interrupt: entry begins.
-
-    Many entries without any progress, while nobody who could make progress holds a CPU, are a
-    livelock: the clock is told.
-    """
+    """The CPU takes bank `b`'s interrupt: entry begins."""
     irq = host.contexts[b]
-    line = host.lines[b]
     host.counters.irq_entries += 1
     irq.t_irq = now
     irq.state = ENTRY
@@ -152,12 +144,6 @@ def take_irq(host, b, now):
         entry = host.cost.irq_entry_idle
         irq.idle = 1
     make_runnable(host, b, entry, now)
-    if line.progress != host.clock.progress or host.clock.low_on_cpu > 0:
-        line.progress = host.clock.progress
-        line.without_progress = 0
-    line.without_progress += 1
-    if line.without_progress >= host.plan.livelock_limit:
-        host.clock.livelock = 1
 
 
 @kernel
@@ -253,4 +239,4 @@ def unlocked(host, c, now):
             if waits.on_cpu:
                 waits.t_next = now
     take_pended(host, host.contexts[c].cpu, now)
-    schedule(host.contexts, host.clock, host.counters, host.contexts[c].cpu, now)
+    schedule(host.contexts, host.counters, host.contexts[c].cpu, now)

@@ -81,7 +81,7 @@ INSTRUCTIONS = {
     "oneshot_unmask": (169, "after the thread function: unmask"),
     "thread_wake": (1471, "hard eret to thread function, idle"),
     "queue_work": (1753, "queue_work from hard IRQ, idle"),
-    "work_wake": (2281, "queue_work to work function, unbound, less the call: 4,034 - 1,753"),
+    "work_wake": (2293, "queue_work to work function, unbound, idle, less the call: 4,046 - 1,753"),
     "check": (29, "arm_smmu_context_fault, no fault bit set: IRQ_NONE"),
     "report": (85, "arm_smmu_context_fault, handler returns 0: 114 - 29"),
     "log_suppressed": (48, "arm_smmu_context_fault, print suppressed: 162 - 114"),

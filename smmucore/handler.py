@@ -94,7 +94,7 @@ def act(sim, c, consequence, slot, number, value, now):
     ctx = host.contexts[c]
     b = ctx.bank
     if consequence == dispatch.RESUME_DID:
-        host.clock.progress += 1
+        host.clock.fruitless = 0
         resume(sim, b, slot, number, value, now)
         drain(sim, b, now)
         cpu.look_at_line(host, b, now)
@@ -107,8 +107,32 @@ def act(sim, c, consequence, slot, number, value, now):
 
 
 @kernel
+def count_fruitless(host, c, now):
+    """Count a pass that begins; many without a record seen or a RESUME accepted are a livelock.
+
+    They are not while a thread or worker still runs a pass that began before the first of them: that
+    pass may be long, and still bring the end (a storm, not a livelock).
+    """
+    clock = host.clock
+    clock.fruitless += 1
+    if clock.fruitless == 1:
+        clock.fruitless_since = now
+    if clock.fruitless < host.plan.livelock_limit:
+        return
+    since = clock.fruitless_since
+    clock.fruitless = 0
+    for k in range(host.banks.size, host.contexts.size):
+        other = host.contexts[k]
+        if k != c and other.state == cpu.STEP and other.t_start <= since:
+            if other.on_cpu or other.last_ran > since:
+                return
+    clock.livelock = 1
+
+
+@kernel
 def begin_pass(host, c, first_step, now):
     """A pass begins at its first step, with nothing read yet."""
+    count_fruitless(host, c, now)
     ctx = host.contexts[c]
     ctx.pc = first_step
     ctx.far = U0
@@ -174,7 +198,7 @@ def end_pass(sim, host, c, now):
 def saw_record(sim, ctx, bank):
     """A pass has read a record that nobody had read: progress."""
     bank.spurious_run = 0
-    sim.host.clock.progress += 1
+    sim.host.clock.fruitless = 0
     ctx.fault = bank.record_fault
     if ctx.fault != 0:
         story = sim.faults[ctx.fault - 1]

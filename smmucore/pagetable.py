@@ -44,6 +44,8 @@ U3 = np.uint64(3)
 U9 = np.uint64(9)
 U12 = np.uint64(12)
 U21 = np.uint64(21)
+U30 = np.uint64(30)
+OAS = np.uint64(48)  # output address bits that a 4K-granule descriptor holds
 INDEX_MASK = np.uint64(511)
 PAGE_MASK = np.uint64(0xFFF)
 
@@ -60,14 +62,15 @@ LAST_LEVEL = 3
 MAP_OK = 0
 MAP_EXISTS = 1  # a valid leaf is in the way (Linux: -EEXIST)
 MAP_MISALIGNED = 2  # IOVA, PA or size is no multiple of the granule, or size is zero
-MAP_OUT_OF_RANGE = 3  # beyond the input address size
+MAP_OUT_OF_RANGE = 3  # beyond the input or the output address size
 UNMAP_PARTIAL = 4  # part of a block: Linux 7.0 refuses
 MAP_NO_MEMORY = 5  # table memory is exhausted
 
 MAP_ERRORS = {
     MAP_EXISTS: "an IOVA that is not mapped yet, found a valid leaf (a driver would get -EEXIST)",
     MAP_MISALIGNED: "IOVA, PA and size in whole 4K pages, found a remainder or no size",
-    MAP_OUT_OF_RANGE: "an IOVA inside the input address size, found one beyond",
+    MAP_OUT_OF_RANGE: "an IOVA inside the input address size and a PA below 2^48, found one beyond",
+    MAP_NO_MEMORY: "room for the tables, found none",
     UNMAP_PARTIAL: "an UNMAP of whole leaves, found part of a block (Linux refuses it)",
 }
 
@@ -212,6 +215,8 @@ def map_range(mem, regime, iova, size, pa, prot):
         return MAP_MISALIGNED
     if (iova + size - U1) >> np.uint64(regime.ias) != U0 or iova + size < iova:
         return MAP_OUT_OF_RANGE
+    if (pa + size - U1) >> OAS != U0 or pa + size < pa:
+        return MAP_OUT_OF_RANGE
     if prot & (PROT_READ | PROT_WRITE) == 0:
         return MAP_OK
     attributes = leaf_attributes(prot)
@@ -275,4 +280,4 @@ def unmap_range(mem, regime, iova, size):
 @kernel
 def tables_needed(size):
     """Return an upper bound of the tables that mapping `size` bytes can allocate."""
-    return np.int64(size >> U21) + 8
+    return np.int64(size >> U21) + np.int64(size >> U30) + 8

@@ -50,6 +50,7 @@ CONTEXT = np.dtype(
         ("t_next", "i8"),  # when the present step has its effect (while it holds the CPU)
         ("remaining", "i8"),  # what is left of it (while it does not)
         ("since", "i8"),  # when it got the CPU
+        ("last_ran", "i8"),  # when it last lost it, having run
         ("runnable", "i8"),
         ("on_cpu", "i8"),
         ("irqs_off", "i8"),
@@ -86,8 +87,6 @@ LINE = np.dtype(
         ("entries", "i8"),  # K5: entries counted towards the next judgement
         ("unhandled", "i8"),
         ("last_unhandled", "i8"),
-        ("without_progress", "i8"),  # entries since anything moved on,
-        ("progress", "i8"),  # which is when the clock's count of progress changed
     ],
     align=True,
 )
@@ -203,10 +202,10 @@ CLOCK = np.dtype(
         ("queued", "i8"),  # accesses in all channel queues
         ("faults", "i8"),  # fault numbers handed out
         ("arrivals", "i8"),  # faults on their way to a bank
-        ("low_on_cpu", "i8"),  # threads and workers that hold a CPU
         ("serial", "i8"),  # translations that faulted, in order
         ("accesses", "i8"),  # accesses that have arrived at a channel
-        ("progress", "i8"),  # a record seen, a RESUME accepted, a thread or worker that ran
+        ("fruitless", "i8"),  # passes begun since a record was seen or a RESUME accepted
+        ("fruitless_since", "i8"),  # when the first of them began
         ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
         ("livelock", "i8"),
         ("error", "i8"),  # MAP_* of the event that could not be carried out
@@ -224,7 +223,7 @@ PLAN = np.dtype(
         ("demand", "i8"),  # MAP only enters the shadow tables
         ("handler", "i8"),  # where its steps begin
         ("worker", "i8"),
-        ("livelock_limit", "i8"),  # entries without progress that end the run
+        ("livelock_limit", "i8"),  # fruitless passes that end the run
         ("retry_limit", "i8"),  # retries of one transaction that end the run
     ],
     align=True,

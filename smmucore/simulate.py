@@ -18,7 +18,7 @@ from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
 from smmucore.mmu import mmu
-from smmucore.pagetable import MAP_ERRORS, MAP_OK, REGIME, grown, map_range, memory, new_table, start_level
+from smmucore.pagetable import MAP_ERRORS, MAP_OK, REGIME, grown, map_range, memory, new_table, start_level, tables_needed
 from smmucore.policies import Policy
 from smmucore.program import program, sctlr
 from smmucore.records import (
@@ -114,7 +114,7 @@ class Setup:
     lanes, premapped, demand
         What the scenario adds: accesses, mappings, and whether MAP only feeds the pager.
     livelock_limit : int
-        Entries without progress that end a run.
+        Passes begun without a record seen or a RESUME accepted that end a run.
     retry_limit : int
         Retries of one transaction, each of which faulted again, that end a run.
     """
@@ -189,7 +189,7 @@ def build(setup: Setup) -> Sim:
     lines = rows(LINE, nb)
     lines.last_unhandled = -NEVER
     channels = 2 * hw.tbus
-    mem = memory()
+    mem = memory(4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped))
     regimes, shadows = rows(REGIME, nb), rows(REGIME, nb)
     for b in range(nb):
         for regime in (regimes[b], shadows[b]):

@@ -173,6 +173,9 @@ class Machine:
         self.running: dict[int, Context] = {}  #: by CPU
         self.ratelimits = (Ratelimit(), Ratelimit())
         self.crash_dump = False
+        self.fruitless = 0
+        self.fruitless_since = 0
+        self.livelocked = False
 
         self.transactions: list[Transaction] = []  #: every one that arrived at a queue
         self.faults: list[Fault] = []
@@ -223,8 +226,25 @@ class Machine:
 
     def progress(self) -> None:
         """Nothing is a livelock while this goes on happening."""
-        for line in self.lines:
-            line.entries_without_progress = 0
+        self.fruitless = 0
+
+    def pass_begins(self, context: Context) -> None:
+        """Count passes without progress; too many are a livelock, unless an older pass still runs."""
+        self.fruitless += 1
+        if self.fruitless == 1:
+            self.fruitless_since = self.now
+        if self.fruitless >= self.setup.livelock_limit:
+            since = self.fruitless_since
+            self.fruitless = 0
+            self.livelocked = not any(
+                other.kind != HARD
+                and other is not context
+                and other.pass_began is not None
+                and other.pass_began <= since
+                and (other in self.running.values() or other.last_ran > since)
+                for other in self.contexts
+            )
+        context.pass_began = self.now
 
     def map_shadow_page(self, space: int, iova: int, fsynr0: int) -> bool:
         """Map what the pager has, if it allows the access that FSYNR0 tells of."""
@@ -256,7 +276,7 @@ class Machine:
             else:
                 self._lane_event(self.lanes[major])
             self._settle()
-            if any(line.entries_without_progress >= self.setup.livelock_limit for line in self.lines):
+            if self.livelocked:
                 return "livelock"
             if self.faults and self.faults[-1].transaction.faults > self.setup.retry_limit:
                 return "livelock"
@@ -275,6 +295,8 @@ class Machine:
         for context in self.running.values():
             self.counters[CPU_COUNTER[context.kind]] += t - self.now
             context.remaining = max(0, context.remaining - (t - self.now))
+            if t > self.now:
+                context.last_ran = t
         self.now = t
 
     def _settle(self) -> None:
@@ -286,8 +308,6 @@ class Machine:
         for cpu in cpus:
             self._take_pending(cpu)
         self.running = {cpu: best for cpu in cpus if (best := self._best_of(cpu)) is not None}
-        if any(context.kind != HARD for context in self.running.values()):
-            self.progress()
 
     def _take_pending(self, cpu: int) -> None:
         on_cpu = [context for context in self.contexts if context.cpu == cpu and context.runnable]

@@ -44,6 +44,8 @@ class Context:
     step: Step | None = None
     remaining: int = 0
     irqs_off: bool = False
+    pass_began: int | None = None
+    last_ran: int = 0
 
     @property
     def runnable(self) -> bool:
@@ -95,7 +97,6 @@ class Line:
         self.deliver_at: int | None = None
         self.pending = False  #: delivered, and waiting for its CPU
         self.taken_at = 0
-        self.entries_without_progress = 0
         self.detector_count = 0
         self.unhandled = 0
         self.last_unhandled: int | None = None
@@ -119,7 +120,6 @@ class Line:
         self.pending = False
         self.taken_at = machine.now
         machine.counters["irq_entries"] += 1
-        self.entries_without_progress += 1
         idle = not any(other.runnable and other.cpu == self.hard.cpu for other in machine.contexts)
         self.hard.start(self._hard_threaded() if self.policy.threaded else self._hard(idle))
 
@@ -157,15 +157,19 @@ class Line:
 
     def _handler_pass(self, context: Context) -> Iterator[Step]:
         p = Pass(entered=self.taken_at)
+        self.machine.pass_begins(context)
         yield from self.policy.handler(Steps(self, context, p), p, self.client)
         yield Step(0, lambda: self._end_pass(p))
+        context.pass_began = None
 
     def _worker(self) -> Iterator[Step]:
         yield Step(self.machine.setup.costs["work_wake"])
         while self.work_pending is not None:  # once awake, it takes what has been queued meanwhile
             p, self.work_pending = self.work_pending, None
+            self.machine.pass_begins(self.work)
             yield from self.client.worker(Steps(self, self.work, p), p, self.policy)
             yield Step(0)  # RETURN
+            self.work.pass_began = None
 
     def queue_work(self, p: Pass) -> None:
         if self.work_pending is None:

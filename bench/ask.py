@@ -1,0 +1,131 @@
+"""What a user asked for, in words, made into a case to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from bench.errors import UsageError, unknown
+from bench.units import duration, positive_duration
+from smmucore import clients, costs, hardware, policies
+from smmucore.costs import Profile
+from smmucore.hardware import Hardware
+from smmucore.policies import Policy
+
+if TYPE_CHECKING:
+    from bench.run import Case
+
+#: The bundled capture and the scenario that are replayed when nothing else is asked for.
+TRACE = "qemu-virtio-gpu"
+SCENARIO = "burst:n=40,gap=50us"
+CLIENT = "adreno-worker"
+COSTS = "mobile-big"
+CONSOLE = "ring"
+CPUS = "irq=0,thread=0,worker=1"
+
+#: ns from one access to the next where a capture's clock says nothing about a real device. Not 10: there the
+#: bundled virtio-gpu capture, with an invalidation every nine accesses, falls behind even without a fault.
+ASSUMED_PACE = 20
+
+_T = TypeVar("_T")
+
+
+def named(kind: str, where: str, known: Mapping[str, _T], name: str) -> _T:
+    """Return the entry of a catalogue called `name`, or raise a UsageError with the known names."""
+    if name not in known:
+        raise unknown(kind, where, known, name)
+    return known[name]
+
+
+def policy(name: str, where: str = "--policy") -> Policy:
+    """Return the policy with this id or name."""
+    try:
+        return policies.find(name)
+    except KeyError:
+        both = [f"{p.id} ({p.name})" for p in policies.POLICIES.values()]
+        raise unknown("policy", where, both, name) from None
+
+
+def chosen(names: Sequence[str]) -> list[Policy]:
+    """Return the policies called `names`; all of them if none is named."""
+    return [policy(name) for name in names] or list(policies.POLICIES.values())
+
+
+def presets(names: Sequence[str]) -> list[Hardware]:
+    """Return the hardware presets called `names`; all of them if none is named."""
+    known = hardware.PRESETS
+    return [named("hardware", "--hardware", known, name) for name in names] or list(known.values())
+
+
+def profile(name: str, console: str, changes: Sequence[str] = ()) -> Profile:
+    """Return a cost profile with ``COST=TIME`` changes."""
+    named("cost profile", "--costs", costs.CPUS, name)
+    if console not in costs.CONSOLES:
+        raise unknown("console", "--console", costs.CONSOLES, console)
+    values: dict[str, int] = {}
+    for change in changes:
+        cost, equals, value = change.partition("=")
+        if cost not in costs.NAMES:
+            raise unknown("cost", "--set", costs.NAMES, cost)
+        if not equals:
+            raise UsageError("cost without a value", "--set", f"{cost}=NANOSECONDS", repr(change))
+        values[cost] = int(value) if value.isascii() and value.isdigit() else duration(value, f"--set {cost}")
+    return costs.profile(name, console).with_values(values)
+
+
+def placement(text: str) -> dict[str, int]:
+    """Read where contexts run: ``irq=0,thread=0,worker=1``; what is left out stays.
+
+    Examples
+    --------
+    >>> placement("worker=0")
+    {'irq': 0, 'thread': 0, 'worker': 0}
+    """
+    made = {"irq": 0, "thread": 0, "worker": 1}
+    for pair in text.split(","):
+        name, _, cpu = pair.partition("=")
+        if name not in made:
+            raise unknown("context", "--cpus", made, name)
+        if not (cpu.isascii() and cpu.isdigit() and int(cpu) < 1024):
+            raise UsageError("not a CPU", f"--cpus {name}", "0 to 1023", repr(cpu))
+        made[name] = int(cpu)
+    return made
+
+
+def case(
+    trace: str | Path = TRACE,
+    *,
+    client: str = CLIENT,
+    scenario: str = SCENARIO,
+    costs: str = COSTS,
+    console: str = CONSOLE,
+    changes: Sequence[str] = (),
+    cpus: str = CPUS,
+    pace: str | None = None,
+    seed: int = 0,
+) -> Case:
+    """Make a case of what was asked for.
+
+    Raises
+    ------
+    UsageError, TraceError
+        Something that cannot be read, found or played on this trace.
+    """
+    from bench.blocks import Source  # noqa: PLC0415  (from here on: numba and Parquet)
+    from bench.run import Case  # noqa: PLC0415
+    from bench.scenario import parse  # noqa: PLC0415
+    from traces.catalogue import find  # noqa: PLC0415
+    from traces.reader import open_trace  # noqa: PLC0415
+
+    # What is cheap to refuse first.
+    played, where = parse(scenario), named("client", "--client", clients.CLIENTS, client)
+    made, placed, interval = profile(costs, console, changes), placement(cpus), _interval(pace)
+    source = Source(open_trace(find(trace)))
+    if pace is None:
+        interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE
+    return Case(source, where, played, made, interval, seed, placed)
+
+
+def _interval(pace: str | None) -> int | None:
+    return None if pace in (None, "captured") else positive_duration(str(pace), "--pace")

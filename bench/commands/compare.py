@@ -1,0 +1,142 @@
+"""`smmubench compare` and `smmubench replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench import ask, options
+from bench.output import console, print_json, print_pairs, print_table
+from bench.units import show_ns
+
+if TYPE_CHECKING:
+    from bench.grid import Result
+    from bench.run import Row
+
+
+@click.command()
+@click.argument("trace", default=ask.TRACE)
+@options.axes
+@options.case
+@options.threads
+@options.output
+def compare(
+    trace: str, policy: tuple[str, ...], hardware: tuple[str, ...], scenario: str | None, threads: int,
+    as_json: bool, out: Path | None, **asked: Any,
+) -> None:  # fmt: skip
+    """Replay TRACE under each policy on each hardware, and print the headline table.
+
+    TRACE is a file or the name of a bundled trace. Without options, a bundled capture is replayed with 40
+    stray accesses of its GPU, 50 us apart (`--scenario burst:n=40,gap=50us`).
+    """
+    _check(out)
+    made = _run(trace, policy, hardware, scenario or ask.SCENARIO, threads, asked)
+    saved = _save(made, out, as_json)
+    if as_json:
+        print_json(made.to_json())
+        return
+    from bench.table import print_result  # noqa: PLC0415
+
+    print_result(console(), made)
+    _next(trace, made, saved)
+
+
+@click.command()
+@click.argument("trace")
+@click.option("--policy", default="P8", show_default=True, metavar="P", help="Id or name.")
+@click.option("--hardware", default="mmu500", show_default=True, metavar="H", help="Preset.")
+@options.case
+@options.output
+def replay(
+    trace: str, policy: str, hardware: str, scenario: str | None, as_json: bool, out: Path | None,
+    **asked: Any,
+) -> None:  # fmt: skip
+    """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
+    if out is not None:
+        _check(out)
+    made = _run(trace, (policy,), (hardware,), scenario or "as-captured", 1, asked)
+    if out is not None:
+        _save(made, out, quiet=True)
+    if as_json:
+        print_json(made.to_json())
+        return
+    from bench.table import footer  # noqa: PLC0415
+
+    (row,) = made.rows
+    _counters(row)
+    click.echo()
+    print_pairs(footer(made))
+
+
+def _run(
+    trace: str, policies: tuple[str, ...], hardware: tuple[str, ...], scenario: str, threads: int, asked: Any
+) -> Result:
+    # What is cheap to refuse is refused before anything heavy is loaded.
+    chosen, chips = ask.chosen(policies), ask.presets(hardware)
+    case = ask.case(trace, scenario=scenario, **asked)
+    from bench import grid  # noqa: PLC0415
+    from bench.progress import Progress, announce_compilation  # noqa: PLC0415
+
+    announce_compilation()
+    with Progress("runs done") as progress:
+        return grid.compare(case, chosen, chips, threads, progress)
+
+
+def _check(out: Path | None) -> None:
+    from bench import rows  # noqa: PLC0415
+
+    rows.check_target(out)
+
+
+def _save(made: Result, out: Path | None, quiet: bool) -> Path:
+    from bench import rows  # noqa: PLC0415
+
+    path = rows.write(made, out)
+    if quiet:
+        click.echo(f"smmubench: rows saved in {path}", err=True)
+    return path
+
+
+def _next(trace: str, made: Result, saved: Path) -> None:
+    m = made.manifest
+    worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
+    same = f"{trace} --scenario {m['scenario']}"
+    for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
+        same += f" --{option} {m[option]}" if m[option] != usual else ""
+    other = "unmap" if m["scenario"].startswith("burst") else "burst:n=40,gap=50us"
+    click.echo(f"\nrows saved in {saved}\nnext:")
+    for command in (
+        f"smmubench policies show {worst.policy} --client {worst.client}",
+        f"smmubench replay {same} --policy {worst.policy} --hardware {worst.hardware}",
+        f"smmubench compare {trace} --scenario {other}+heartbeat --client adreno-inline",
+    ):
+        click.echo(f"  {command}")
+
+
+def _counters(row: Row) -> None:
+    from smmucore.counters import MEANINGS  # noqa: PLC0415
+
+    print_pairs(
+        [
+            ("policy", row.policy), ("hardware", row.hardware), ("verdict", row.verdict),
+        ]
+    )  # fmt: skip
+    click.echo()
+    print_table(
+        ("counter", "value", "meaning"),
+        [(name, f"{row.counters[name]:,}", meaning) for name, meaning in MEANINGS.items()],
+        right=("value",),
+    )
+    click.echo()
+    kinds = [("latency, from intended", row.latency_ns), ("latency, from issue", row.latency_issue_ns)]
+    for stream, both in row.streams.items():
+        kinds.append((f"  stream {stream}, from intended", both["latency_ns"]))
+    kinds.append(("fault, record to resume", row.fault_ns))
+    names = tuple(row.latency_ns)
+    print_table(
+        ("time", *names),
+        [(what, *(show_ns(ns) for ns in found.values())) for what, found in kinds],
+        right=names,
+    )

@@ -1,0 +1,124 @@
+"""`smmubench traces` and `smmubench capture`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench import options
+from bench.errors import unknown
+from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
+
+#: `traces.qemu.workloads` knows them; it is loaded only when one is recorded.
+WORKLOADS = ("virtio-gpu", "dma-tiles")
+
+
+@click.group()
+def traces() -> None:
+    """List, show and check traces."""
+
+
+@traces.command("list")
+@options.as_json
+def list_them(as_json: bool) -> None:
+    """List the bundled traces."""
+    from traces.catalogue import list_traces  # noqa: PLC0415
+
+    found = [(entry.name, entry.manifest) for entry in list_traces()]
+    if as_json:
+        entries = [
+            {
+                "name": name,
+                "kind": m.kind,
+                "device": m.device,
+                "title": m.title,
+                "events": sum(m.counts.values()),
+            }
+            for name, m in found
+        ]
+        print_json({"traces": entries})
+        return
+    print_table(
+        ("name", "kind", "events", "title"),
+        [(name, m.kind, f"{sum(m.counts.values()):,}", m.title) for name, m in found],
+        right=("events",),
+    )
+
+
+@traces.command()
+@click.argument("trace")
+@options.as_json
+def info(trace: str, as_json: bool) -> None:
+    """Show where a trace comes from, what is in it, and what is not."""
+    from traces.catalogue import find  # noqa: PLC0415
+    from traces.reader import open_trace  # noqa: PLC0415
+
+    opened = open_trace(find(trace))
+    m = opened.manifest
+    if as_json:
+        print_json({"sha256": opened.sha256, "rows": opened.rows, **m.model_dump(exclude_none=True)})
+        return
+    plural = "s" if len(m.spaces) > 1 else ""
+    print_pairs(
+        [
+            ("name", m.name),
+            ("title", m.title),
+            ("kind", m.kind),
+            ("source", m.source),
+            ("device", m.device),
+            ("tool", f"{m.tool.name} {m.tool.version}"),
+            *([("kernel", m.kernel)] if m.kernel else []),
+            ("clock", m.clock + ("" if m.clock_is_real else " (not a real device's)")),
+            ("events", f"{opened.rows:,}: " + ", ".join(f"{n:,} {op}" for op, n in m.counts.items() if n)),
+            *[
+                (f"stream {s.stream}", f"{s.name}, space {s.space}"
+                 + (f", {s.accesses:,} accesses" if s.accesses is not None else ""))
+                for s in m.streams
+            ],
+            (f"space{plural}", "; ".join(f"{s.space} {s.name}, {s.ias} bits, {s.format}" for s in m.spaces)),
+            ("licence", m.licence),
+            ("sha256", opened.sha256),
+            *[("not in it", line) for line in m.not_contained],
+            *[("note", line) for line in m.notes],
+        ]
+    )  # fmt: skip
+
+
+@traces.command()
+@click.argument("trace")
+@options.as_json
+def validate(trace: str, as_json: bool) -> None:
+    """Check every event of a trace against the format's rules."""
+    from traces.catalogue import find  # noqa: PLC0415
+    from traces.validate import validate as check  # noqa: PLC0415
+
+    report = check(find(trace))
+    if as_json:
+        print_json({"trace": report.manifest.name, "rows": report.rows, "counts": report.counts,
+                    "last_ns": report.last_ns})  # fmt: skip
+        return
+    click.echo(f"{report.manifest.name}: {report.rows:,} events, nothing wrong")
+
+
+@click.group()
+def capture() -> None:
+    """Record a trace on this machine."""
+
+
+@capture.command()
+@click.argument("workload")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The trace to write.")
+@click.option("--workdir", type=click.Path(path_type=Path), help="Folder for logs and images.")
+@click.option("--keep", is_flag=True, help="Leave the logs in --workdir.")
+def qemu(workload: str, out: Path, workdir: Path | None, keep: bool) -> None:
+    """Record a Linux guest behind QEMU's SMMUv3: virtio-gpu or dma-tiles; about half a minute."""
+    if workload not in WORKLOADS:
+        raise unknown("workload", "capture qemu", WORKLOADS, workload)
+    if keep and workdir is None:
+        raise click.UsageError("--keep needs --workdir")
+    from traces.qemu.capture import capture as record  # noqa: PLC0415
+
+    path = record(workload, out, workdir, keep, say)
+    click.echo(f"saved {path}\nnext:\n  smmubench traces info {path}\n  smmubench compare {path}")

@@ -1,0 +1,110 @@
+"""A comparison: the cells of policy x hardware, run in threads, and what it is all made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from bench.run import Case, Row, Runner
+from bench.units import exact_ns
+from smmucore.hardware import PRESETS, Hardware
+from smmucore.policies import POLICIES, Policy
+
+#: What `--pace` means where the clock of the trace is not real.
+PACE_RANGE = "assumption, range 1ns to 100ns"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rows of a comparison, and the manifest that says what they are."""
+
+    manifest: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"manifest": self.manifest, "rows": [row.to_json() for row in self.rows]}
+
+
+def compare(
+    case: Case,
+    policies: Sequence[Policy],
+    hardware: Sequence[Hardware],
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Run every policy on every hardware.
+
+    Parameters
+    ----------
+    case : Case
+    policies, hardware : sequence
+        Each once; the rows come in the catalogues' order, hardware first.
+    threads : int
+        The rows do not depend on it.
+    progress : callable, optional
+        Called with (cells done, cells) from this thread.
+    """
+    runner = Runner(case)
+    chips = sorted(set(hardware_names(hardware)), key=list(PRESETS).index)
+    ids = sorted({policy.id for policy in policies}, key=list(POLICIES).index)
+    by_name = {preset.name: preset for preset in hardware}
+    cells = [(POLICIES[p], by_name[h]) for h in chips for p in ids]
+    # Not in this thread: a signal then finds it waiting, and not in a kernel.
+    pool = ThreadPoolExecutor(max_workers=threads)
+    rows: dict[int, Row] = {}
+    try:
+        futures = {pool.submit(runner.run, *cell): k for k, cell in enumerate(cells)}
+        for future in as_completed(futures):
+            rows[futures[future]] = future.result()
+            if progress is not None:
+                progress(len(rows), len(cells))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    manifest = describe(case, runner, ids, chips)
+    return Result(manifest, tuple(rows[k] for k in range(len(cells))))
+
+
+def hardware_names(hardware: Sequence[Hardware]) -> list[str]:
+    """Return the presets' names."""
+    return [preset.name for preset in hardware]
+
+
+def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequence[str]) -> dict[str, Any]:
+    """Return the manifest of a result: the trace's own, and how it was replayed.
+
+    It holds no path, time of day or machine, so that equal runs give equal bytes.
+    """
+    from importlib.metadata import version  # noqa: PLC0415  (slow, and rarely needed)
+
+    from smmucore.kernel import source_hash  # noqa: PLC0415  (it imports numba)
+
+    trace = case.source.trace
+    profile = case.costs
+    changed = {
+        name: cost.ns for name, cost in profile.costs.items() if cost.source == "set on the command line"
+    }
+    return {
+        "trace": trace.manifest.name,
+        "kind": trace.manifest.kind,
+        "sha256": trace.sha256,
+        "policies": list(policies),
+        "hardware": list(hardware),
+        "client": case.client.name,
+        "scenario": case.scenario.text,
+        "scenario_notes": list(runner.injection.notes),
+        "costs": profile.name,
+        "cost_ns": {name: cost.ns for name, cost in profile.costs.items()},
+        "costs_set": changed,
+        "cpu": {"ghz": profile.cpu.ghz, "cpi": profile.cpu.cpi},
+        "console": profile.console,
+        "cpus": dict(case.cpus),
+        "pace": "captured" if case.pace is None else exact_ns(case.pace),
+        "pace_is": "times of the capture" if case.pace is None else PACE_RANGE,
+        "seed": case.seed,
+        "smmubench": version("smmubench"),
+        "kernels": source_hash(),
+        "trace_manifest": trace.manifest.model_dump(exclude_none=True),
+    }

@@ -1,0 +1,62 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import ask
+
+Command = Callable[..., Any]
+
+_AXES = (
+    click.option("--policy", "policy", multiple=True, metavar="P", help="Id or name; may be repeated."),
+    click.option("--hardware", multiple=True, metavar="H", help="Preset; may be repeated."),
+)
+
+_CASE = (
+    click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",
+                 help="What the GPU's driver does."),
+    click.option("--scenario", metavar="S",
+                 help="Such as burst:n=1k,gap=100us+heartbeat; see `smmubench scenarios list`."),
+    click.option("--costs", default=ask.COSTS, show_default=True, metavar="F", help="Cost profile."),
+    click.option("--console", default=ask.CONSOLE, show_default=True, metavar="K",
+                 help="Where kernel messages go: none, ring, serial-115200 ..."),
+    click.option("--set", "changes", multiple=True, metavar="COST=NS",
+                 help="Change a cost; may be repeated."),
+    click.option("--cpus", default=ask.CPUS, show_default=True, metavar="MAP", help="Which CPU runs what."),
+    click.option("--pace", metavar="P",
+                 help="captured, or the time from one access to the next, such as 10ns."),
+    click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True),
+)  # fmt: skip
+
+_OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."),
+    click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Parquet file for the rows (default: a name from the axes, in runs/)."),
+)  # fmt: skip
+
+
+def _all(options: tuple[Any, ...]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+axes = _all(_AXES)
+case = _all(_CASE)
+output = _all(_OUTPUT)
+
+threads = click.option(
+    "--threads", type=click.IntRange(1, 1024), default=lambda: len(os.sched_getaffinity(0)),
+    show_default="CPUs", metavar="N", help="Does not change the result.",
+)  # fmt: skip
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -1,0 +1,212 @@
+"""One cell of a comparison: a trace under one policy, hardware, client, scenario and cost profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from bench import stats
+from bench.blocks import Recipe, Source, events, row_of
+from bench.errors import UsageError
+from bench.inject import Injection, inject, plain
+from bench.scenario import Scenario
+from smmucore import clients, policies
+from smmucore.clients import Client
+from smmucore.costs import Profile
+from smmucore.hardware import Hardware
+from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
+from smmucore.policies import Policy
+from smmucore.simulate import Outcome, Setup, SimulationError, simulate
+
+CPUS = {"irq": 0, "thread": 0, "worker": 1}
+
+Percentiles = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The trace and all that the cells of one comparison have in common."""
+
+    source: Source
+    client: Client
+    scenario: Scenario
+    costs: Profile
+    pace: int | None
+    seed: int = 0
+    cpus: Mapping[str, int] = field(default_factory=lambda: dict(CPUS))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one run gave.
+
+    Attributes
+    ----------
+    policy, hardware, client, scenario, costs, seed
+        The axes: ids and names; the scenario verbatim.
+    verdict : str
+    counters : dict
+        Every name of `smmucore.counters.MEANINGS`.
+    latency_ns, latency_issue_ns : dict
+        Percentiles over the trace's streams together, from intended time and from issue; heartbeats
+        are no part of them.
+    fault_ns : dict
+        From record to RESUME, or to the end of the transaction where none came; exact.
+    streams : dict
+        The latencies of each stream, heartbeats included, by stream ID.
+    heartbeat_ns : dict or None
+        The heartbeats' latency from intended time.
+    end_ns : int
+        When the last transaction and the last context ended.
+    """
+
+    policy: str
+    hardware: str
+    client: str
+    scenario: str
+    costs: str
+    seed: int
+    verdict: str
+    counters: dict[str, int]
+    latency_ns: Percentiles
+    latency_issue_ns: Percentiles
+    fault_ns: Percentiles
+    streams: dict[str, dict[str, Percentiles]]
+    heartbeat_ns: Percentiles | None
+    end_ns: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain data, the design's names first."""
+        return {
+            "policy": self.policy,
+            "hardware": self.hardware,
+            "client": self.client,
+            "scenario": self.scenario,
+            "costs": self.costs,
+            "seed": self.seed,
+            "counters": self.counters,
+            "latency_ns": self.latency_ns,
+            "latency_issue_ns": self.latency_issue_ns,
+            "fault_ns": self.fault_ns,
+            "verdict": self.verdict,
+            "end_ns": self.end_ns,
+            "heartbeat_ns": self.heartbeat_ns,
+            "streams": self.streams,
+        }
+
+
+#: Makespans without a scenario, by trace, hardware, costs and pace; kept for the process.
+_FAULTFREE: dict[Any, int] = {}
+_LOCKS: dict[Any, Lock] = {}
+_LOCK = Lock()
+
+
+class Runner:
+    """Runs the cells of a case, from any thread."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.injection = inject(case.source, case.scenario, case.pace, case.seed)
+
+    def run(self, policy: Policy, hardware: Hardware, progress: Callable[[int], None] | None = None) -> Row:
+        """Run one cell.
+
+        Raises
+        ------
+        UsageError
+            An event of the trace cannot be carried out; it names the trace and the event.
+        """
+        outcome = self._simulate(self.injection, policy, self.case.client, hardware, progress)
+        return self._row(policy, hardware, outcome)
+
+    def faultfree(self, hardware: Hardware) -> int:
+        """Return the makespan without the scenario: same trace, pace, hardware and costs.
+
+        Faults that the capture itself holds are terminated at once and not reported to a client.
+        """
+        case = self.case
+        costs = tuple((name, cost.ns) for name, cost in case.costs.costs.items())
+        key = (case.source.trace.sha256, repr(hardware), costs, case.pace)
+        with _LOCK:
+            lock = _LOCKS.setdefault(key, Lock())
+        with lock:
+            if key not in _FAULTFREE:
+                made = plain(case.source, case.pace)
+                outcome = self._simulate(made, policies.find("P1"), clients.find("none"), hardware)
+                _FAULTFREE[key] = outcome.counters["makespan_ns"]
+        return _FAULTFREE[key]
+
+    def _simulate(
+        self,
+        made: Injection,
+        policy: Policy,
+        client: Client,
+        hardware: Hardware,
+        progress: Callable[[int], None] | None = None,
+    ) -> Outcome:
+        case = self.case
+        setup = Setup(
+            policy=policy,
+            client=client,
+            hardware=hardware,
+            costs=case.costs,
+            requesters=made.requesters,
+            ias=made.ias,
+            cpus=case.cpus,
+            lanes=made.lanes,
+            premapped=made.premapped,
+            demand=made.demand,
+        )
+        try:
+            return simulate(setup, events(case.source, made.recipe), progress)
+        except SimulationError as error:
+            raise _at_its_row(case.source, made.recipe, error) from None
+
+    def _row(self, policy: Policy, hardware: Hardware, outcome: Outcome) -> Row:
+        case = self.case
+        beats = set(self.injection.heartbeats)
+        mine = np.array([stream not in beats for stream in outcome.streams])
+        beat = np.flatnonzero(~mine)
+        return Row(
+            policy=policy.id,
+            hardware=hardware.name,
+            client=case.client.name,
+            scenario=case.scenario.text,
+            costs=case.costs.name,
+            seed=case.seed,
+            verdict=outcome.verdict,
+            counters={**outcome.counters, "faultfree_makespan_ns": self.faultfree(hardware)},
+            latency_ns=_latency(outcome, np.flatnonzero(mine), FROM_INTENDED),
+            latency_issue_ns=_latency(outcome, np.flatnonzero(mine), FROM_ISSUE),
+            fault_ns=_fault_times(outcome.faults),
+            streams={
+                str(stream): {
+                    "latency_ns": _latency(outcome, np.array([k]), FROM_INTENDED),
+                    "latency_issue_ns": _latency(outcome, np.array([k]), FROM_ISSUE),
+                }
+                for k, stream in enumerate(outcome.streams)
+            },
+            heartbeat_ns=_latency(outcome, beat, FROM_INTENDED) if beat.size else None,
+            end_ns=int(outcome.end_ns),
+        )
+
+
+def _latency(outcome: Outcome, streams: Any, kind: int) -> Percentiles:
+    counts = outcome.histogram[streams, kind].sum(axis=0)
+    return stats.of_histogram(counts, int(outcome.highest[streams, kind].max(initial=0)))
+
+
+def _fault_times(faults: Any) -> Percentiles:
+    end = np.where(faults["t_resumed"] >= 0, faults["t_resumed"], faults["t_retired"])
+    told = (faults["t_recorded"] >= 0) & (end >= 0)
+    return stats.of_samples(end[told] - faults["t_recorded"][told])
+
+
+def _at_its_row(source: Source, recipe: Recipe, error: SimulationError) -> UsageError:
+    row = row_of(source, recipe, error.index)
+    where = f"{source.trace.path}: event {row}"
+    return UsageError("an event cannot be carried out", where, error.expected)

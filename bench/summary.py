@@ -1,0 +1,74 @@
+"""A first pass over a trace: what a scenario and a setup must know before the replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from traces.events import EXEC, MAP, UNMAP
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a trace holds.
+
+    Attributes
+    ----------
+    accesses : int
+    rows : int
+    last_ns : int
+        Time of the last event, as captured.
+    by_requester : dict of (stream, space) to int
+        Accesses, in the order of stream, then space.
+    top : dict of space to int
+        First IOVA above everything that the trace accesses, maps or unmaps there.
+    maps : int
+        MAP events.
+    """
+
+    accesses: int
+    rows: int
+    last_ns: int
+    by_requester: dict[tuple[int, int], int]
+    top: dict[int, int]
+    maps: int
+
+    @property
+    def streams(self) -> set[int]:
+        """Stream IDs that access anything."""
+        return {stream for stream, _ in self.by_requester}
+
+    def busiest(self, stream: int | None = None) -> tuple[int, int] | None:
+        """Return the (stream, space) with most accesses, of `stream` if given; the lowest of equals."""
+        mine = {key: n for key, n in self.by_requester.items() if stream is None or key[0] == stream}
+        return max(mine, key=lambda key: (mine[key], (-key[0], -key[1])), default=None)
+
+
+def summarise(blocks: Iterable[Any]) -> Summary:
+    """Pass over the blocks of a trace once.
+
+    Parameters
+    ----------
+    blocks : iterable of EVENT arrays
+    """
+    counts: Counter[tuple[int, int]] = Counter()
+    top: dict[int, int] = {}
+    rows = last = maps = 0
+    for block in blocks:
+        access = block["op"] <= EXEC
+        keys = block["stream"].astype(np.uint32) << 16 | block["space"]
+        for key, n in zip(*np.unique(keys[access], return_counts=True), strict=True):
+            counts[int(key) >> 16, int(key) & 0xFFFF] += int(n)
+        ranged = access | (block["op"] == MAP) | (block["op"] == UNMAP)
+        ends = block["iova"] + np.maximum(block["size"], np.uint64(1)) - np.uint64(1)
+        for space in np.unique(block["space"][ranged]).tolist():
+            highest = int(ends[ranged & (block["space"] == space)].max())
+            top[space] = max(top.get(space, 0), highest + 1)
+        maps += int(np.count_nonzero(block["op"] == MAP))
+        rows += block.size
+        last = int(block["t_ns"][-1])
+    return Summary(sum(counts.values()), rows, last, dict(sorted(counts.items())), top, maps)

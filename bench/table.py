@@ -1,0 +1,166 @@
+"""The headline table: what each policy cost on each hardware, and what the numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.grid import Result
+from bench.output import print_pairs
+from bench.run import Row
+from bench.units import duration, show_count, show_ns, three_digits
+from smmucore.hardware import PRESETS
+from smmucore.policies import POLICIES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Shape, the same in ASCII, and colour of each verdict: none of them rests on colour alone.
+SHAPES = {
+    "line-disabled": ("✖", "X", "bold red"),
+    "livelock": ("↻", "@", "bold red"),
+    "hang": ("■", "#", "bold red"),
+    "stray": ("◆", "!", "red"),
+    "lossy": ("◇", "-", "magenta"),
+    "storm": ("▲", "^", "yellow"),
+    "spurious": ("△", "+", "yellow"),
+    "safe": ("●", "o", "green"),
+}
+
+#: Columns that a table with policy names needs.
+WIDE = 120
+
+
+#: What goes first where even the narrow table does not fit.
+DISPENSABLE = ("p50", "ign", "spur", "p99", "lost", "CPU%")
+
+
+def print_result(console: Console, result: Result) -> None:
+    """Print the headline table and what it rests on."""
+    from rich.text import Text  # noqa: PLC0415
+
+    wide = console.width >= WIDE
+    cells = [_cells(row, wide) for row in result.rows]
+    verdicts = [shape_of(row.verdict, console.encoding) for row in result.rows]
+    names = list(cells[0])
+    widths = {name: max(len(name), *(len(cell[name]) for cell in cells)) for name in names}
+    last = max(
+        len(shape) + 1 + len(row.verdict) for (shape, _), row in zip(verdicts, result.rows, strict=True)
+    )
+    dropped = []
+    for name in DISPENSABLE:
+        if sum(widths[n] + 1 for n in names) + last > console.width and name in names:
+            names.remove(name)
+            dropped.append(name)
+    header = " ".join(_pad(name, name, widths) for name in names)
+    console.print(Text(f"{header} verdict", style="bold"), overflow="ignore", no_wrap=True, crop=False)
+    chip = ""
+    for row, cell, (shape, style) in zip(result.rows, cells, verdicts, strict=True):
+        if row.hardware != chip:
+            chip = row.hardware
+            console.print(Text.assemble((chip, "bold cyan"), (f"  {PRESETS[chip].title}", "cyan")))
+        line = " ".join(_pad(name, cell[name], widths) for name in names)
+        text = Text.assemble(f"{line} ", (f"{shape} {row.verdict}", style))
+        console.print(text, overflow="ignore", no_wrap=True, crop=False)
+    console.print()
+    if not wide:
+        left_out = f"  Left out: {', '.join(dropped)}." if dropped else ""
+        hint = f"ign: RESUMEs the hardware ignored.  {WIDE} columns show policy names.{left_out}"
+        console.print(Text(hint, style="dim"))
+    print_pairs(footer(result))
+    _legend(console, result.rows)
+
+
+def _pad(name: str, text: str, widths: Mapping[str, int]) -> str:
+    return text.ljust(widths[name]) if name in ("policy", "name") else text.rjust(widths[name])
+
+
+def _cells(row: Row, wide: bool) -> dict[str, str]:
+    counters, latency = row.counters, row.latency_ns
+    policy = POLICIES[row.policy]
+    return {
+        "policy": f" {policy.id}",
+        **({"name": policy.name} if wide else {}),
+        **({"faults": show_count(counters["faults_injected"])} if wide else {}),
+        "irq/fault" if wide else "irq/f": irqs_per_fault(counters),
+        "spurious" if wide else "spur": show_count(counters["irq_spurious"]),
+        "RESUME ignored" if wide else "ign": show_count(counters["resume_ignored"]),
+        "lost": show_count(counters["faults_lost"]),
+        **{name: show_ns(latency[name], " " if wide else "") for name in ("p50", "p99", "p99.9")},
+        "CPU %" if wide else "CPU%": cpu_percent(row),
+        "span": makespan(row),
+    }
+
+
+def shape_of(verdict: str, encoding: str) -> tuple[str, str]:
+    """Return a verdict's shape, in what the terminal can show, and its style."""
+    shape, ascii_shape, style = SHAPES[verdict]
+    return (shape if encoding.lower().startswith("utf") else ascii_shape), style
+
+
+def irqs_per_fault(counters: Mapping[str, int]) -> str:
+    """Write interrupts per recorded fault; without faults, a dash."""
+    if not counters["faults_injected"]:
+        return "-"
+    ratio = counters["irq_entries"] / max(counters["faults_recorded"], 1)
+    return three_digits(ratio) if ratio < 1000 else show_count(round(ratio))
+
+
+def cpu_percent(row: Row) -> str:
+    """Write the time that all contexts were on a CPU, as a share of one CPU over the run."""
+    busy = sum(row.counters[name] for name in ("cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns"))
+    return three_digits(100 * busy / row.end_ns) if row.end_ns and busy else "0"
+
+
+def makespan(row: Row) -> str:
+    """Write the makespan, as a multiple of the fault-free one; a dash where something never ended."""
+    if row.counters["transactions_pending"] or row.verdict in ("hang", "livelock"):
+        return "never"
+    free = row.counters["faultfree_makespan_ns"]
+    return f"{three_digits(row.counters['makespan_ns'] / free)}x" if free else "-"
+
+
+def _legend(console: Console, rows: Sequence[Row]) -> None:
+    from rich.text import Text  # noqa: PLC0415
+
+    from smmucore.verdict import VERDICTS  # noqa: PLC0415
+
+    seen = {row.verdict for row in rows}
+    for verdict, meaning in VERDICTS.items():
+        if verdict in seen:
+            shape, style = shape_of(verdict, console.encoding)
+            console.print(Text.assemble((f"{shape} {verdict:<13}", style), f" {meaning}"))
+
+
+def footer(result: Result) -> list[tuple[str, str]]:
+    """Return what a result rests on, as names and values."""
+    m = result.manifest
+    trace = m["trace_manifest"]
+    free = next((row.counters["faultfree_makespan_ns"] for row in result.rows), 0)
+    cpus = ", ".join(f"{name} on CPU {cpu}" for name, cpu in m["cpus"].items())
+    changed = "".join(f", {name}={ns}ns set by you" for name, ns in m["costs_set"].items())
+    cpu = f"{m['cpu']['cpi']:g} cycles an instruction at {m['cpu']['ghz']:g} GHz (assumed)"
+    return [
+        ("trace", f"{m['trace']} ({m['kind']}): {trace['title']}"),
+        ("source", f"{trace['device']}; sha256 {m['sha256'][:16]}"),
+        ("not in it", _short(trace["not_contained"])),
+        ("pace", _pace(m)),
+        ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
+        ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
+        ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
+        ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
+        ("p50 ..", "latencies from intended issue, the trace's streams together"),
+    ]
+
+
+def _pace(m: Mapping[str, Any]) -> str:
+    if m["pace"] == "captured":
+        real = m["trace_manifest"]["clock_is_real"]
+        return "the capture's own times" + ("" if real else ", which are not a real device's")
+    return f"one access every {show_ns(duration(m['pace']))} ({m['pace_is']})"
+
+
+def _short(lines: Sequence[str]) -> str:
+    """Return the head of each line: what a trace does not contain, in a few words."""
+    heads = [line.partition(":")[0].partition(".")[0] for line in lines]
+    return "; ".join(head[:1].lower() + head[1:] for head in heads) or "nothing is named"
