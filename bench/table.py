@@ -32,7 +32,7 @@ WIDE = 120
 
 
 #: What goes first where even the narrow table does not fit.
-DISPENSABLE = ("p50", "ign", "spur", "p99", "lost", "CPU%")
+DISPENSABLE = ("p50", "ign", "p99", "spur", "lost", "CPU%")
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -89,7 +89,15 @@ def _cells(row: Row, wide: bool) -> dict[str, str]:
         **{name: show_ns(latency[name], " " if wide else "") for name in ("p50", "p99", "p99.9")},
         "CPU %" if wide else "CPU%": cpu_percent(row),
         "span": makespan(row),
+        **_beat(row, wide),
     }
+
+
+def _beat(row: Row, wide: bool) -> dict[str, str]:
+    if row.heartbeat_ns is None:
+        return {}
+    worst = show_ns(row.heartbeat_ns["max"], " " if wide else "")
+    return {"beat": worst, "late": show_count(row.counters["watchdogs"])}
 
 
 def shape_of(verdict: str, encoding: str) -> tuple[str, str]:
@@ -140,6 +148,7 @@ def footer(result: Result) -> list[tuple[str, str]]:
     cpus = ", ".join(f"{name} on CPU {cpu}" for name, cpu in m["cpus"].items())
     changed = "".join(f", {name}={ns}ns set by you" for name, ns in m["costs_set"].items())
     cpu = f"{m['cpu']['cpi']:g} cycles an instruction at {m['cpu']['ghz']:g} GHz (assumed)"
+    beat = "the heartbeat's worst latency; late: how many missed their deadline (K7)"
     return [
         ("trace", f"{m['trace']} ({m['kind']}): {trace['title']}"),
         ("source", f"{trace['device']}; sha256 {m['sha256'][:16]}"),
@@ -150,6 +159,7 @@ def footer(result: Result) -> list[tuple[str, str]]:
         ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
+        *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
 
 

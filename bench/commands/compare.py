@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bench.grid import Result
     from bench.run import Row
 
+STARVING = "burst:n=200,gap=500ns+heartbeat:every=20us"
+
 
 @click.command()
 @click.argument("trace", default=ask.TRACE)
@@ -105,12 +107,12 @@ def _next(trace: str, made: Result, saved: Path) -> None:
     same = f"{trace} --scenario {m['scenario']}"
     for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
         same += f" --{option} {m[option]}" if m[option] != usual else ""
-    other = "unmap" if m["scenario"].startswith("burst") else "burst:n=40,gap=50us"
     click.echo(f"\nrows saved in {saved}\nnext:")
     for command in (
         f"smmubench policies show {worst.policy} --client {worst.client}",
         f"smmubench replay {same} --policy {worst.policy} --hardware {worst.hardware}",
-        f"smmubench compare {trace} --scenario {other}+heartbeat --client adreno-inline",
+        # 200 stalled transactions are more than a TBU has slots: the storm starves an innocent stream.
+        f"smmubench compare {trace} --policy P4 --policy P8 --scenario {STARVING}",
     ):
         click.echo(f"  {command}")
 
