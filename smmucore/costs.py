@@ -113,21 +113,41 @@ COSTS = np.dtype([(name, "i8") for name in NAMES], align=True)
 
 _LATENCIES = {
     "utlb_hit": Cost(3, 1, 5, "cited", "2 clocks (MMU-500 TRM DDI 0517C 2.1) at an assumed 700 MHz"),
-    "tlb_hit": Cost(27, 7, 86, "assumed", "8+3+8 cycles at 700 MHz; gem5 SMMUv3.py link and lookup as a proxy"),
+    "tlb_hit": Cost(
+        27, 7, 86, "assumed", "8+3+8 cycles at 700 MHz; gem5 SMMUv3.py link and lookup as a proxy"
+    ),
     "walk_cache_hit": Cost(6, 1, 14, "assumed", "4 cycles at 700 MHz; gem5 SMMUv3.py as a proxy"),
     "walk_mem": Cost(
-        125, 114, 138, "cited", "DRAM latency seen by the CPU, S888 114 and S865 138 ns (AnandTech 16463), as a proxy"
+        125,
+        114,
+        138,
+        "cited",
+        "DRAM latency seen by the CPU, S888 114 and S865 138 ns (AnandTech 16463), as a proxy",
     ),
     "mmio_read": Cost(150, 80, 400, "assumed", "on-SoC nGnRE read; no citable Arm figure was found"),
     "mmio_write": Cost(
-        40, 10, 130, "assumed", "posted write as the CPU sees it; at most 131 ns by Linux ef75702d6d65 (SM8150)"
+        40,
+        10,
+        130,
+        "assumed",
+        "posted write as the CPU sees it; at most 131 ns by Linux ef75702d6d65 (SM8150)",
     ),
-    "irq_delivery": Cost(200, 100, 400, "assumed", "wire to vector; under 200 ns best case on Cortex-A9 (jblopen.com)"),
+    "irq_delivery": Cost(
+        200, 100, 400, "assumed", "wire to vector; under 200 ns best case on Cortex-A9 (jblopen.com)"
+    ),
     "capture": Cost(
-        20_000_000, 2_000_000, 500_000_000, "assumed", "devcoredump by CPU register reads; no published timing was found"
+        20_000_000,
+        2_000_000,
+        500_000_000,
+        "assumed",
+        "devcoredump by CPU register reads; no published timing was found",
     ),
     "map_page": Cost(
-        2_000, 1_000, 30_000, "cited", "IOPF handler body about 2.0 us (Kunpeng 920, VFIO IOPF v2, kvm list msg237515)"
+        2_000,
+        1_000,
+        30_000,
+        "cited",
+        "IOPF handler body about 2.0 us (Kunpeng 920, VFIO IOPF v2, kvm list msg237515)",
     ),
 }
 

@@ -62,9 +62,9 @@ def holds(when, ctx, client):
         return True
     if when & IF_SS and ctx.fsr & FSR_SS == 0:
         return False
-    if when & IF_DUMP and ctx.dump == 0:
+    if when & IF_DUMP and ctx.dumping == 0:
         return False
-    if when & IF_NO_DUMP and ctx.dump != 0:
+    if when & IF_NO_DUMP and ctx.dumping != 0:
         return False
     if when & IF_NOT_DUMPED and client.dumped != 0:
         return False
@@ -174,8 +174,8 @@ def perform(steps, ctx, me, bank, hw, client, counters):
     if op == CHECK:
         return (NOTHING if ctx.fsr & arg else RETURNED_NONE), NOBODY, 0, 0
     if op == REPORT:
-        ctx.dump = 1 if arg >> 16 and client.dumped == 0 else 0
-        ctx.ret = (arg >> 8) & 0xFF if ctx.dump else arg & 0xFF
+        ctx.dumping = 1 if arg >> 16 and client.dumped == 0 else 0
+        ctx.ret = (arg >> 8) & 0xFF if ctx.dumping else arg & 0xFF
         return NOTHING, NOBODY, 0, 0
     if op == WRITE_FSR_READ or op == WRITE_FSR_ALL:
         counters.mmio_writes += 1

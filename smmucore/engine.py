@@ -11,23 +11,18 @@ import numpy as np
 
 from smmucore import contexts as cpu
 from smmucore.handler import run_context
-from smmucore.kernel import kernel
-from smmucore.mmu import check_rights, invalidate, rights_needed
+from smmucore.kernel import inlined, kernel
+from smmucore.mmu import invalidate, rights_needed
 from smmucore.pagetable import (
     MAP_OK,
-    OA_MASK,
     TABLE_WORDS,
-    find_leaf,
-    level_shift,
-    map_leaf,
     map_range,
     tables_needed,
     unmap_range,
 )
 from smmucore.records import NEVER
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
-from smmucore.transactions import ISSUED, arrive, drain, forget_unread, issue, resume
-from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, walk_from
+from smmucore.transactions import ISSUED, arrive, issue
 from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
 
 U0 = np.uint64(0)
@@ -44,6 +39,7 @@ BAD_EVENT = 6
 # What `trace_event` answers beside MAP_*.
 NEED_TABLES_NOW = 100  # the MAP could need more tables than there is room for
 WAITS_FOR_FENCE = 101
+
 
 @kernel
 def run(sim, ev, at, last):
@@ -169,19 +165,19 @@ def next_lane(sim):
     return best, t
 
 
-@kernel
+@inlined
 def channel_of(sim, requester, op):
     """Return the channel an access goes through."""
     return 2 * sim.requesters[requester].tbu + (1 if op == WRITE else 0)
 
 
-@kernel
+@inlined
 def room_for(sim, requester, op):
     """Tell whether the access's channel queue has room."""
     return sim.channels[channel_of(sim, requester, op)].length < sim.hw.fifo_depth
 
 
-@kernel
+@inlined
 def fsynr0_flags(op, prot):
     """Return FSYNR0's WNR, PNU and IND for an access (H4)."""
     flags = 0
@@ -231,7 +227,7 @@ def run_trace(sim, ev, at, t_fault, t_context, t_channel, t_lane):
     return at, NEVER, True
 
 
-@kernel
+@inlined
 def offer_event(sim, ev, at, t):
     """Let an access of lane 0 arrive at its channel at `t`."""
     op = ev.op[at]
@@ -242,7 +238,7 @@ def offer_event(sim, ev, at, t):
     offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, 0)
 
 
-@kernel
+@inlined
 def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
     channel = sim.channels[ch]
@@ -260,7 +256,7 @@ def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     row.need = need
     row.intended = intended
     row.requester = requester
-    row.flags = flags
+    row.access = flags
     row.deadline = deadline
     row.serial = serial
     if channel.length == 0:
@@ -275,7 +271,7 @@ def issue_head(sim, ch, t):
     channel = sim.channels[ch]
     row = sim.queues[ch, channel.first]
     retry = issue(
-        sim, t, ch, row.iova, row.need, row.intended, row.requester, row.flags, row.deadline, row.serial
+        sim, t, ch, row.iova, row.need, row.intended, row.requester, row.access, row.deadline, row.serial
     )
     if retry != ISSUED:
         channel.try_at = retry
@@ -318,6 +314,8 @@ def control_time(sim, ev, at, t):
 def fence_time(sim, b):
     """Return when the last access of bank `b` up to number `clock.fence` has ended, or NEVER."""
     clock = sim.clock
+    if clock.queued == 0 and clock.open == 0 and clock.last_end <= clock.now:
+        return np.int64(0)
     if clock.queued > 0:
         for ch in range(sim.channels.size):
             channel = sim.channels[ch]
@@ -363,7 +361,3 @@ def trace_event(sim, ev, at):
     if op == TLBI:
         invalidate(sim.mmu, ev.prot[at], b, ev.iova[at], ev.size[at])
     return MAP_OK
-
-
-
-

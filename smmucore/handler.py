@@ -94,7 +94,7 @@ def act(sim, c, consequence, slot, number, value, now):
     ctx = host.contexts[c]
     b = ctx.bank
     if consequence == dispatch.RESUME_DID:
-        host.clock.fruitless = 0
+        progress(host.clock)
         resume(sim, b, slot, number, value, now)
         drain(sim, b, now)
         cpu.look_at_line(host, b, now)
@@ -107,11 +107,18 @@ def act(sim, c, consequence, slot, number, value, now):
 
 
 @kernel
+def progress(clock):
+    """A record was seen or a RESUME accepted: what began before was not fruitless."""
+    clock.fruitless = 0
+    clock.waited = 0
+
+
+@kernel
 def count_fruitless(host, c, now):
     """Count a pass that begins; many without a record seen or a RESUME accepted are a livelock.
 
-    They are not while a thread or worker still runs a pass that began before the first of them: that
-    pass may be long, and still bring the end (a storm, not a livelock).
+    They are not while a thread or worker runs a pass that began before the first of them: that pass may
+    be long, and still bring the end (a storm, not a livelock).  A younger pass is waited for once.
     """
     clock = host.clock
     clock.fruitless += 1
@@ -119,14 +126,19 @@ def count_fruitless(host, c, now):
         clock.fruitless_since = now
     if clock.fruitless < host.plan.livelock_limit:
         return
-    since = clock.fruitless_since
-    clock.fruitless = 0
+    old = False
+    young = False
     for k in range(host.banks.size, host.contexts.size):
         other = host.contexts[k]
-        if k != c and other.state == cpu.STEP and other.t_start <= since:
-            if other.on_cpu or other.last_ran > since:
-                return
-    clock.livelock = 1
+        ran = other.on_cpu != 0 or other.last_ran > clock.fruitless_since
+        if k != c and other.state == cpu.STEP and ran:
+            young = True
+            old = old or other.t_start <= clock.fruitless_since
+    if old or (young and clock.waited == 0):
+        clock.waited = 1
+        clock.fruitless = 0
+    else:
+        clock.livelock = 1
 
 
 @kernel
@@ -142,15 +154,13 @@ def begin_pass(host, c, first_step, now):
     ctx.far_record = 0
     ctx.means = 0
     ctx.ret = 0
-    ctx.dump = 0
+    ctx.dumping = 0
     ctx.mapped = 0
     ctx.fresh = 0
     ctx.fault = 0
     ctx.t_start = now
     ctx.state = cpu.STEP
-    ctx.t_next = now + dispatch.begin(
-        host.steps, ctx, host.client, host.cost, host.sites, host.counters, now
-    )
+    ctx.t_next = now + dispatch.begin(host.steps, ctx, host.client, host.cost, host.sites, host.counters, now)
 
 
 @kernel
@@ -198,7 +208,7 @@ def end_pass(sim, host, c, now):
 def saw_record(sim, ctx, bank):
     """A pass has read a record that nobody had read: progress."""
     bank.spurious_run = 0
-    sim.host.clock.fruitless = 0
+    progress(sim.host.clock)
     ctx.fault = bank.record_fault
     if ctx.fault != 0:
         story = sim.faults[ctx.fault - 1]

@@ -98,11 +98,11 @@ _MMU500 = Hardware(
     walk_cache=(16, 4),
     sources={
         "stalls": "MMU-500 TRM 2.3.4: terminate and stall are supported",
-        "second_fault": "Connor Abbott, freedreno list, 2025: MMU-500 queues followers, as the architecture says",
-        "resume_needs_fsr_clear": "Linux 3053a2c5086d: RESUME is ignored unless every FSR bit but SS is clear",
+        "second_fault": "Connor Abbott, freedreno list, 2025: followers queue, as the architecture says",
+        "resume_needs_fsr_clear": "Linux 3053a2c5086d: RESUME is ignored unless all of FSR but SS is clear",
         "ss_asserts_irq": "Linux 3053a2c5086d: the interrupt is raised while only SS is set",
         "irq_held_until_resume": "an implementation-defined corner; not seen on this part",
-        "fsr_frozen_while_stalled": "architecture pseudocode as quoted by Connor Abbott; not settled (H5): try both",
+        "fsr_frozen_while_stalled": "pseudocode as quoted by Connor Abbott; not settled (H5): try both",
         "tbus": "assumption: one TBU carries every stream; range 1 to 32",
         "slots": f"{_TRM}: 128 reads and 128 writes outstanding in each TBU",
         "walk_slots": f"{_TRM}: 8 parallel walks in each TBU; a miss beyond them blocks its channel",
@@ -122,7 +122,7 @@ _SMMU_V2 = replace(
     sources={
         **_MMU500.sources,
         "stalls": "used with stall by drm/msm since v5.14",
-        "second_fault": "Connor Abbott, freedreno list, 2025: followers that fault during a stall are terminated",
+        "second_fault": "Connor Abbott, freedreno list, 2025: followers that fault are terminated",
         "resume_needs_fsr_clear": "assumption: as mmu500; nobody has said otherwise",
         "ss_asserts_irq": "assumption: as mmu500; nobody has said otherwise",
         "slots": "assumption: as mmu500",

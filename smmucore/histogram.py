@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined
 
 SUB_BITS = 6
 SUB = 1 << SUB_BITS
@@ -18,7 +18,7 @@ FROM_ISSUE = 1
 KINDS = 2
 
 
-@kernel
+@inlined
 def bucket_of(ns):
     """Return the bucket of a latency: its own below 64 ns, then 64 for each power of two."""
     if ns < SUB:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smmucore import tlb
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.pagetable import LAST_LEVEL
 from smmucore.registers import FSR_PF
 from smmucore.tlb import Cache, cache
@@ -51,14 +51,12 @@ class Mmu(NamedTuple):
     walk_cache: Cache
 
 
-def mmu(
-    utlb: tuple[int, int], main: tuple[int, int], walk_cache: tuple[int, int], tbus: int = 1
-) -> Mmu:
+def mmu(utlb: tuple[int, int], main: tuple[int, int], walk_cache: tuple[int, int], tbus: int = 1) -> Mmu:
     """Return empty caches; each geometry is (sets, ways)."""
     return Mmu(cache(*utlb, units=tbus), cache(*main), cache(*walk_cache))
 
 
-@kernel
+@inlined
 def rights_needed(op, prot):
     """Return the ``MAY_*`` bits an access needs of its page."""
     need = U0
@@ -71,7 +69,7 @@ def rights_needed(op, prot):
     return need
 
 
-@kernel
+@inlined
 def look_up(mmu, tbu, bank, iova):
     """Look in the micro-TLB, then the TLB.
 
@@ -106,7 +104,7 @@ def look_up(mmu, tbu, bank, iova):
     return MISS, U0, np.int64(0)
 
 
-@kernel
+@inlined
 def check_rights(leaf, need):
     """Return 0 if `leaf` allows what is needed, else the permission fault's FSR bit."""
     return 0 if leaf & need == need else FSR_PF
@@ -140,6 +138,7 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
         fault = check_rights(leaf, need)
     if fault == 0:
         if last_table != U0:
+            wc.seen[0] = 1
             tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, 0)
         size = LAST_LEVEL - level
         _fill(mmu.tlb, 0, size, tlb.tag_of(bank, size, iova), leaf)
@@ -181,7 +180,7 @@ def _invalidate_one(which, unit, kind, bank, iova, size, shift_extra):
     elif kind == TLBI_ASID:
         tlb.invalidate_bank(tags, values, ready, ways, bank)
     else:
-        tlb.invalidate_range(tags, values, ready, ways, bank, iova, size, shift_extra)
+        tlb.invalidate_range(tags, values, ready, ways, which.seen[unit], bank, iova, size, shift_extra)
 
 
 @kernel

@@ -279,6 +279,4 @@ def find(name: str) -> Policy:
 def mapped_resume(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Return a resume sequence that retries what the pager has mapped instead of terminating."""
     wanted = resume(BY_TERMINATE)
-    return tuple(
-        resume(BY_MAPPED, when=step.when) if step.op == wanted.op else step for step in steps
-    )
+    return tuple(resume(BY_MAPPED, when=step.when) if step.op == wanted.op else step for step in steps)

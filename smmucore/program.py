@@ -80,5 +80,3 @@ def sctlr(policy: Policy) -> int:
 def wakes_worker(policy: Policy, client: Client) -> bool:
     """Tell whether the pair ever queues the worker."""
     return bool(listing(policy, client).worker)
-
-

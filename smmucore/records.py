@@ -63,7 +63,7 @@ CONTEXT = np.dtype(
         ("far_record", "i8"),
         ("means", "i8"),  # fault number of the head this pass means to resume
         ("ret", "i8"),
-        ("dump", "i8"),
+        ("dumping", "i8"),
         ("mapped", "i8"),
         ("handled", "i8"),  # IRQ_HANDLED was returned
         ("fresh", "i8"),  # this pass saw a new record
@@ -99,7 +99,7 @@ SLOT = np.dtype(
         ("intended", "i8"),
         ("issued", "i8"),
         ("requester", "i8"),
-        ("flags", "i8"),  # FSYNR0's WNR, PNU, IND
+        ("access", "i8"),  # FSYNR0's WNR, PNU, IND
         ("deadline", "i8"),
         ("fault", "i8"),  # fault number; 0: it waits untranslated (HUPCF)
         ("bits", "i8"),  # syndrome bit of its fault
@@ -117,7 +117,7 @@ WAITING = np.dtype(
         ("need", "u8"),
         ("intended", "i8"),
         ("requester", "i8"),
-        ("flags", "i8"),
+        ("access", "i8"),
         ("deadline", "i8"),
         ("serial", "i8"),  # order of arrival
     ],
@@ -202,10 +202,13 @@ CLOCK = np.dtype(
         ("queued", "i8"),  # accesses in all channel queues
         ("faults", "i8"),  # fault numbers handed out
         ("arrivals", "i8"),  # faults on their way to a bank
+        ("open", "i8"),  # transactions whose end nobody knows
+        ("last_end", "i8"),  # the latest end that is known
         ("serial", "i8"),  # translations that faulted, in order
         ("accesses", "i8"),  # accesses that have arrived at a channel
         ("fruitless", "i8"),  # passes begun since a record was seen or a RESUME accepted
         ("fruitless_since", "i8"),  # when the first of them began
+        ("waited", "i8"),  # a pass younger than that has been waited for once
         ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
         ("livelock", "i8"),
         ("error", "i8"),  # MAP_* of the event that could not be carried out

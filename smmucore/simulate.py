@@ -18,7 +18,17 @@ from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
 from smmucore.mmu import mmu
-from smmucore.pagetable import MAP_ERRORS, MAP_OK, REGIME, grown, map_range, memory, new_table, start_level, tables_needed
+from smmucore.pagetable import (
+    MAP_ERRORS,
+    MAP_OK,
+    REGIME,
+    grown,
+    map_range,
+    memory,
+    new_table,
+    start_level,
+    tables_needed,
+)
 from smmucore.policies import Policy
 from smmucore.program import program, sctlr
 from smmucore.records import (
@@ -45,7 +55,7 @@ from smmucore.sim import Events, Host, Sim
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
-RETRY_LIMIT = 10_000
+RETRY_LIMIT = 1_000
 
 
 class SimulationError(ValueError):
@@ -193,7 +203,11 @@ def build(setup: Setup) -> Sim:
     regimes, shadows = rows(REGIME, nb), rows(REGIME, nb)
     for b in range(nb):
         for regime in (regimes[b], shadows[b]):
-            regime.ttbr, regime.ias, regime.start_level = new_table(mem), setup.ias[b], start_level(setup.ias[b])
+            regime.ttbr, regime.ias, regime.start_level = (
+                new_table(mem),
+                setup.ias[b],
+                start_level(setup.ias[b]),
+            )
     for m in setup.premapped:
         status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
         if status != MAP_OK:

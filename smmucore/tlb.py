@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 
 U0 = np.uint64(0)
 # A tag: valid | context bank | page size | page number at that size.
@@ -58,13 +58,13 @@ def cache(sets: int, ways: int, units: int = 1) -> Cache:
     )
 
 
-@kernel
+@inlined
 def size_shift(size):
     """Return log2 of the page of size class `size`: 12, 21, 30."""
     return np.uint64(12 + 9 * size)
 
 
-@kernel
+@inlined
 def tag_of(bank, size, iova):
     """Return the tag of the page of this size class that holds `iova`."""
     return (
@@ -75,14 +75,14 @@ def tag_of(bank, size, iova):
     )
 
 
-@kernel
+@inlined
 def first_way(tags, ways, tag):
     """Return the index of the first way of the tag's set."""
     sets = np.uint64(tags.size // ways)
     return np.int64((tag & NUMBER_MASK) & (sets - np.uint64(1))) * ways
 
 
-@kernel
+@inlined
 def find(tags, values, ready, ways, tag):
     """Make the entry under `tag` the most recent; return its index, or -1 with nothing changed."""
     first = first_way(tags, ways, tag)
@@ -137,23 +137,41 @@ def drop(tags, values, ready, way, ways):
 
 
 @kernel
-def invalidate_range(tags, values, ready, ways, bank, iova, size, shift_extra):
+def invalidate_range(tags, values, ready, ways, seen, bank, iova, size, shift_extra):
     """Remove every entry of `bank` whose page meets the range (TLBIVA).
 
-    `shift_extra` is added to the page's log2 size: 9 for a walk cache, whose entries cover a
-    whole level-3 table.
+    `seen` says which page sizes can be there.  `shift_extra` is added to the page's log2 size: 9 for a
+    walk cache, whose entries cover a whole level-3 table.  A short range is looked up page by page, a
+    long one by looking at every entry.
     """
     last = iova + size - np.uint64(1)
-    way = 0
-    while way < tags.size:
-        tag = tags[way]
-        if tag != U0 and np.int64((tag >> BANK_SHIFT) & BANK_MASK) == bank:
-            shift = size_shift(np.int64((tag >> SIZE_SHIFT) & SIZE_MASK)) + np.uint64(shift_extra)
-            number = tag & NUMBER_MASK
-            if iova >> shift <= number and number <= last >> shift:
+    sets = tags.size // ways
+    for page_size in range(SIZES):
+        if (seen >> page_size) & 1 == 0:
+            continue
+        shift = size_shift(page_size) + np.uint64(shift_extra)
+        first_page = iova >> shift
+        last_page = last >> shift
+        mark = TAG_VALID | (np.uint64(bank) << BANK_SHIFT) | (np.uint64(page_size) << SIZE_SHIFT)
+        if last_page - first_page < np.uint64(sets):
+            page = first_page
+            while page <= last_page:
+                tag = mark | page
+                first = first_way(tags, ways, tag)
+                for way in range(first, first + ways):
+                    if tags[way] == tag:
+                        drop(tags, values, ready, way, ways)
+                        break
+                page += np.uint64(1)
+            continue
+        way = 0
+        while way < tags.size:
+            tag = tags[way]
+            page = tag & NUMBER_MASK
+            if tag & ~NUMBER_MASK == mark and first_page <= page <= last_page:
                 drop(tags, values, ready, way, ways)
                 continue  # another entry moved into this way
-        way += 1
+            way += 1
 
 
 @kernel

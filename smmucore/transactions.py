@@ -6,7 +6,7 @@ import numpy as np
 
 from smmucore import bank as rules
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
 from smmucore.pagetable import LAST_LEVEL
 from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
@@ -18,7 +18,7 @@ U0 = np.uint64(0)
 ISSUED = -1
 
 
-@kernel
+@inlined
 def free_slot(sim, ch, t):
     """Return a slot of channel `ch` that is free at `t`, or -1."""
     count = sim.hw.slots
@@ -43,7 +43,7 @@ def earliest(times):
     return best, times[best]
 
 
-@kernel
+@inlined
 def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
     """Try to issue an access on channel `ch` at `t`; `serial` counts accesses in order of arrival.
 
@@ -76,13 +76,14 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
     row.intended = intended
     row.issued = t
     row.requester = requester
-    row.flags = flags
+    row.access = flags
     row.deadline = deadline
     row.fault = 0
     row.retries = 0
     row.serial = serial
     if admission == rules.HOLD:
         counters.collateral += 1
+        sim.clock.open += 1
         sim.slot_free[slot] = NEVER
         rules.push(bank, sim.fifos[who.bank], slot)
     elif admission == rules.REFUSE:
@@ -95,7 +96,7 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
     return ISSUED
 
 
-@kernel
+@inlined
 def hit(sim, slot, t, source, leaf, ready):
     """End a translation that a TLB answered, no earlier than a walk of its page in flight."""
     row = sim.slots[slot]
@@ -156,12 +157,14 @@ def translate_again(sim, slot, t):
 
 @kernel
 def send_fault(sim, slot, t, bits, level):
-    """A translation has faulted; its fault reaches the bank at `t`.  Arrivals stay sorted."""
+    """Send a fault on its way: it reaches the bank at `t`.  Arrivals stay sorted."""
     row = sim.slots[slot]
     row.bits = bits
     row.level = level
-    sim.slot_free[slot] = NEVER
     clock = sim.clock
+    if sim.slot_free[slot] != NEVER:
+        clock.open += 1
+        sim.slot_free[slot] = NEVER
     clock.serial += 1
     at = clock.arrivals
     while at > 0 and sim.arrivals[at - 1].t > t:
@@ -188,9 +191,9 @@ def take_arrival(sim):
     return slot
 
 
-@kernel
+@inlined
 def complete(sim, slot, t):
-    """The transaction has its output address at `t`."""
+    """End a transaction at `t` with its output address."""
     row = sim.slots[slot]
     sim.counters.completed += 1
     if row.fault != 0:
@@ -202,7 +205,7 @@ def complete(sim, slot, t):
 
 @kernel
 def terminate(sim, slot, t):
-    """The transaction is terminated at `t` (H6)."""
+    """Terminate a transaction at `t` (H6)."""
     row = sim.slots[slot]
     sim.counters.terminated += 1
     if row.fault != 0:
@@ -212,11 +215,14 @@ def terminate(sim, slot, t):
     end(sim, slot, t)
 
 
-@kernel
+@inlined
 def end(sim, slot, t):
     """Free the slot at `t` and count the latency, terminated or not."""
     row = sim.slots[slot]
+    if sim.slot_free[slot] == NEVER:
+        sim.clock.open -= 1
     sim.slot_free[slot] = t
+    sim.clock.last_end = max(sim.clock.last_end, t)
     counters = sim.counters
     counters.makespan_ns = max(counters.makespan_ns, t)
     if row.deadline > 0 and t - row.intended > row.deadline:
@@ -235,7 +241,7 @@ def end(sim, slot, t):
 
 @kernel
 def arrive(sim, t):
-    """The earliest arrival reaches its bank (H5 to H8); return the bank's number."""
+    """Let the earliest arrival reach its bank (H5 to H8); return the bank's number."""
     slot = take_arrival(sim)
     row = sim.slots[slot]
     who = sim.requesters[row.requester]
@@ -251,7 +257,7 @@ def arrive(sim, t):
     clock.faults += 1
     number = clock.faults
     row.fault = number
-    fsynr0 = rules.syndrome(row.flags, row.level)
+    fsynr0 = rules.syndrome(row.access, row.level)
     story = sim.faults[number - 1]
     story.iova = row.iova
     story.bank = who.bank
@@ -297,7 +303,7 @@ def account(sim, number, told, t):
 
 @kernel
 def forget_unread(sim, number):
-    """A record was cleared that no pass had read: it is lost, not recorded."""
+    """Count a record that was cleared before any pass had read it as lost, not as recorded."""
     if number != 0:
         sim.counters.faults_recorded -= 1
         sim.counters.faults_lost += 1
@@ -327,7 +333,7 @@ def drain(sim, b, t):
         if row.fault != 0:
             rules.pop(bank, fifo)
             sim.counters.faults_pending -= 1
-            fsynr0 = rules.syndrome(row.flags, row.level)
+            fsynr0 = rules.syndrome(row.access, row.level)
             verdict, told = rules.resolve(bank, sim.hw, slot, row.fault, row.bits, row.iova, fsynr0)
             account(sim, row.fault, told, t)
             if verdict == rules.STALL:
@@ -343,4 +349,3 @@ def drain(sim, b, t):
             translate_again(sim, slot, t)
         else:
             terminate(sim, slot, t)
-

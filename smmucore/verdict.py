@@ -17,9 +17,7 @@ VERDICTS = {
 }
 
 
-def verdict(
-    counters: Mapping[str, int], *, hang: bool, livelock: bool, disabled: bool, stormed: bool
-) -> str:
+def verdict(counters: Mapping[str, int], *, hang: bool, livelock: bool, disabled: bool, stormed: bool) -> str:
     """Return the verdict of a run.
 
     >>> from collections import Counter

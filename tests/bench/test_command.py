@@ -321,7 +321,9 @@ def test_a_closed_pipe_is_no_traceback():
 
 
 def test_ctrl_c_does_not_wait_for_the_runs(tmp_path):
-    asked = ["compare", "--policy", "P0", "--hardware", "mmu500", "--scenario", "burst:n=90"]
+    # A storm of 500 simulated seconds: minutes in the kernel, which no signal interrupts.
+    asked = ["compare", "--policy", "P4", "--hardware", "mmu500", "--scenario", "burst:n=1"]
+    asked += ["--set", "capture=500000000000"]
     started = subprocess.Popen(
         [sys.executable, "-c", "from bench.cli import main; main()", *asked],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

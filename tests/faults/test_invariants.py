@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smmucore import clients, costs, hardware, policies
+from smmucore.counters import NAMES
 from smmucore.histogram import FROM_ISSUE
 from smmucore.invariants import InvariantError, check
-from smmucore.counters import NAMES
 from smmucore.policies import FAULT_OR_SS, Policy
 from smmucore.simulate import Lane, Premapped, Requester, Setup, simulate
 from smmucore.steps import (

@@ -119,7 +119,7 @@ def test_p0_without_a_client_returns_irq_none_and_the_detector_turns_the_line_of
 def test_p0_whose_client_claims_success_without_mapping_the_page_retries_for_ever() -> None:
     outcome = burst("P0", "adreno-nodump", faults=1)
     assert outcome.verdict == "livelock"
-    assert outcome.counters["retried"] == 10_000
+    assert outcome.counters["retried"] == 1_000
 
 
 def test_nobody_resumes_p7_without_a_client_and_the_stall_hangs() -> None:

@@ -136,9 +136,7 @@ def differences(case: Case, block: int = 1 << 30) -> dict[str, tuple[Any, Any]]:
                 counts[bucket_of(late)] += 1
             if not np.array_equal(counts, ours.histogram[k, kind]):
                 out[f"histogram {stream} {kind}"] = (ours.histogram[k, kind].nonzero(), counts.nonzero())
-    rows = [
-        (RECORD_NAMES[f.record], int(f.t_arrived), int(f.t_irq), int(f.t_resumed)) for f in ours.faults
-    ]
+    rows = [(RECORD_NAMES[f.record], int(f.t_arrived), int(f.t_irq), int(f.t_resumed)) for f in ours.faults]
     want_rows = [
         (
             f["record"],

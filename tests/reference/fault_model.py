@@ -175,6 +175,7 @@ class Machine:
         self.crash_dump = False
         self.fruitless = 0
         self.fruitless_since = 0
+        self.waited = False
         self.livelocked = False
 
         self.transactions: list[Transaction] = []  #: every one that arrived at a queue
@@ -226,7 +227,7 @@ class Machine:
 
     def progress(self) -> None:
         """Nothing is a livelock while this goes on happening."""
-        self.fruitless = 0
+        self.fruitless, self.waited = 0, False
 
     def pass_begins(self, context: Context) -> None:
         """Count passes without progress; too many are a livelock, unless an older pass still runs."""
@@ -235,15 +236,18 @@ class Machine:
             self.fruitless_since = self.now
         if self.fruitless >= self.setup.livelock_limit:
             since = self.fruitless_since
-            self.fruitless = 0
-            self.livelocked = not any(
-                other.kind != HARD
+            running = [
+                other.pass_began
+                for other in self.contexts
+                if other.kind != HARD
                 and other is not context
                 and other.pass_began is not None
-                and other.pass_began <= since
                 and (other in self.running.values() or other.last_ran > since)
-                for other in self.contexts
-            )
+            ]
+            if min(running, default=since + 1) <= since or (running and not self.waited):
+                self.fruitless, self.waited = 0, True
+            else:
+                self.livelocked = True
         context.pass_began = self.now
 
     def map_shadow_page(self, space: int, iova: int, fsynr0: int) -> bool:
