@@ -334,3 +334,15 @@ def test_ctrl_c_does_not_wait_for_the_runs(tmp_path):
     _, err = started.communicate(timeout=30)
     assert started.returncode == 130
     assert "Traceback" not in err
+
+
+def test_the_readme_shows_the_headline_table_as_it_is_printed():
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.cli import main; main()", "compare", "-o", os.devnull],
+        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+    )  # fmt: skip
+    printed = [line.rstrip() for line in done.stdout.splitlines()]
+    first = next(k for k, line in enumerate(printed) if line.startswith("policy"))
+    last = max(k for k, line in enumerate(printed) if line.startswith(" P8"))
+    readme = (Path(cli.__file__).parent.parent / "README.md").read_text()
+    assert "\n".join(printed[first : last + 1]) in readme
