@@ -59,6 +59,9 @@ def check_target(path: Path | None) -> None:
     folder = target.parent
     if target.is_dir():
         raise UsageError("cannot be written", target, "a file", "a directory")
+    if target.exists() and not target.is_file():
+        # A rename would put a plain file in a device's place.
+        raise UsageError("cannot be written", target, "a plain file", "a device or a pipe")
     if not folder.is_dir():
         raise UsageError("cannot be written", target, "an existing folder", f"no folder {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):

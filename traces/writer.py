@@ -52,6 +52,10 @@ class TraceWriter:
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> TraceWriter:
+        if self.path.exists() and not self.path.is_file():
+            # The rename at the end would put a plain file in a device's place.
+            found = "a directory" if self.path.is_dir() else "a device or a pipe"
+            raise TraceError("cannot be written", self.path, "a plain file", found)
         # Each choice below was measured on the bundled captures; see docs/traces.md.
         try:
             self._writer = pq.ParquetWriter(

@@ -336,10 +336,23 @@ def test_ctrl_c_does_not_wait_for_the_runs(tmp_path):
     assert "Traceback" not in err
 
 
-def test_the_readme_shows_the_headline_table_as_it_is_printed():
+def test_a_device_is_never_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     done = subprocess.run(
-        [sys.executable, "-c", "from bench.cli import main; main()", "compare", "-o", os.devnull],
-        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        [sys.executable, "-c", "from bench.cli import main; main()", "compare", "-o", str(pipe)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "a plain file" in done.stderr
+    assert pipe.is_fifo()
+
+
+def test_the_readme_shows_the_headline_table_as_it_is_printed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.cli import main; main()", "compare"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
     )  # fmt: skip
     printed = [line.rstrip() for line in done.stdout.splitlines()]
     first = next(k for k, line in enumerate(printed) if line.startswith("policy"))

@@ -1,5 +1,6 @@
 """The trace format: what is written comes back, and what is broken is refused with its place."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -306,3 +307,11 @@ def test_every_bundled_trace_is_sound_and_small(entry):
     assert report.counts == entry.manifest.counts
     assert entry.path.stat().st_size < 3 << 20
     assert Path(entry.path).suffix == ".parquet"
+
+
+def test_a_device_is_never_replaced_by_a_trace(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(TraceError, match="a plain file"), TraceWriter(pipe, manifest()):
+        pass
+    assert pipe.is_fifo()
