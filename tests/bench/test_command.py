@@ -352,7 +352,8 @@ def test_a_device_is_never_replaced_by_a_file(tmp_path):
 def test_the_readme_shows_the_headline_table_as_it_is_printed(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", "from bench.cli import main; main()", "compare"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
     )  # fmt: skip
     printed = [line.rstrip() for line in done.stdout.splitlines()]
     first = next(k for k, line in enumerate(printed) if line.startswith("policy"))
