@@ -36,6 +36,9 @@ IS_RECORDED = 1
 IS_COALESCED = 2
 IS_LOST = 3
 
+# `record`'s number for a fault that is told ahead of its turn.
+UNCOUNTED = np.int64(0)
+
 # What a write of RESUME did.
 IGNORED = 0
 RESUMED = 1
@@ -95,7 +98,7 @@ def fault(bank, hw, slot, number, bits, far, fsynr0):
     if hw.second_fault == TERMINATE:
         return ABORT, IS_LOST if frozen else record(bank, number, bits, far, fsynr0)
     if not frozen:
-        record(bank, 0, bits, far, fsynr0)  # latched ahead of its turn: told, but not yet counted
+        record(bank, UNCOUNTED, bits, far, fsynr0)  # latched ahead of its turn: told, but not yet counted
     return WAIT, NO_RECORD_YET
 
 

@@ -26,6 +26,9 @@ from smmucore.transactions import ISSUED, arrive, issue
 from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
 
 U0 = np.uint64(0)
+# Typed, because numba would compile a kernel once more for a literal.
+NO_DEADLINE = np.int64(0)
+UNPRIVILEGED = np.int64(0)
 
 # Why `run` came back.
 NEED_EVENTS = 0
@@ -74,12 +77,13 @@ def run(sim, ev, at, last):
         t_fault = sim.arrivals[0].t if clock.arrivals else NEVER
         c, t_context = next_context(sim.host.contexts)
         ch, t_channel = next_channel(sim) if clock.queued else (0, NEVER)
-        lane, t_lane = next_lane(sim)
-
+        lane, t_lane = next_lane(sim) if sim.lanes.size else (0, NEVER)
         t_trace = NEVER
         if at < n:
-            at, t_trace, moved = run_trace(sim, ev, at, t_fault, t_context, t_channel, t_lane)
-            if moved:
+            t_trace = trace_time(sim, ev, at)
+            before = min(t_fault, t_context, t_channel)
+            if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane:
+                at = run_trace(sim, ev, at, before, t_lane)
                 continue  # what comes next may have changed
         elif not last:
             return NEED_EVENTS, at
@@ -190,52 +194,51 @@ def fsynr0_flags(op, prot):
     return flags
 
 
-@kernel
-def run_trace(sim, ev, at, t_fault, t_context, t_channel, t_lane):
-    """Issue lane 0's accesses while nothing else comes before them.
+@inlined
+def trace_time(sim, ev, at):
+    """Return when the next event of lane 0 happens or arrives.
 
-    Returns
-    -------
-    at : int64
-        Index of the next event that has not happened.
-    t : int64
-        When it would: NEVER while it waits for room or for its fence.
-    moved : bool
-        Something was issued or queued; `t` says nothing.
+    NEVER for an access while its queue is full, and for an UNMAP or TLBI while nobody knows when the
+    accesses that it waits for will have ended.
+    """
+    t = max(ev.t[at], sim.clock.now)
+    if ev.op[at] <= EXEC:
+        return t if room_for(sim, ev.requester[at], np.int64(ev.op[at])) else NEVER
+    if sim.clock.fence == 0:
+        return t
+    return max(t, fence_time(sim, sim.requesters[ev.requester[at]].bank))
+
+
+@kernel
+def run_trace(sim, ev, at, before, t_lane):
+    """Issue lane 0's accesses while nothing else comes before them; return the index of the next event.
+
+    The first is known to come next.  Faults, contexts and channels go first at one instant (`before`),
+    other lanes after (`t_lane`).
     """
     clock = sim.clock
     n = ev.t.size
-    before = min(t_fault, t_context, t_channel)
     queued = clock.queued
     arrivals = clock.arrivals
-    start = at
-    while at < n and clock.queued == queued and clock.arrivals == arrivals:
+    while at < n and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
         t = max(ev.t[at], clock.now)
-        op = ev.op[at]
-        if op > EXEC:
-            if at > start:
-                break
-            return at, control_time(sim, ev, at, t), False
-        requester = ev.requester[at]
-        if t >= before or t > t_lane or not room_for(sim, requester, op):
-            if at > start:
-                break
-            return at, t if room_for(sim, requester, op) else NEVER, False
+        if t >= before or t > t_lane or not room_for(sim, ev.requester[at], np.int64(ev.op[at])):
+            break
         clock.now = t
         offer_event(sim, ev, at, t)
         at += 1
-    return at, NEVER, True
+    return at
 
 
 @inlined
 def offer_event(sim, ev, at, t):
     """Let an access of lane 0 arrive at its channel at `t`."""
-    op = ev.op[at]
+    op = np.int64(ev.op[at])
     requester = ev.requester[at]
     flags = fsynr0_flags(op, ev.prot[at])
     need = rights_needed(op, ev.prot[at])
     ch = channel_of(sim, requester, op)
-    offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, 0)
+    offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, NO_DEADLINE)
 
 
 @inlined
@@ -265,12 +268,33 @@ def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     sim.clock.queued += 1
 
 
+# The same off the hit path, where a call costs less than the code would at each place.
+
+
+@kernel
+def late_event(sim, ev, at):
+    """Let an access of lane 0 arrive now."""
+    offer_event(sim, ev, at, sim.clock.now)
+
+
+@kernel
+def late_offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
+    """Let an access of an injected lane arrive at `t`."""
+    offer(sim, t, ch, iova, need, intended, requester, flags, deadline)
+
+
+@kernel
+def late_issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
+    """Try to issue an access that has waited in its channel's queue."""
+    return issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial)
+
+
 @kernel
 def issue_head(sim, ch, t):
     """Try to issue the head of a channel's queue."""
     channel = sim.channels[ch]
     row = sim.queues[ch, channel.first]
-    retry = issue(
+    retry = late_issue(
         sim, t, ch, row.iova, row.need, row.intended, row.requester, row.access, row.deadline, row.serial
     )
     if retry != ISSUED:
@@ -297,17 +321,9 @@ def lane_access(sim, k, t):
     lane.left -= 1
     lane.next += lane.gap
     ch = channel_of(sim, lane.requester, lane.op)
-    need = rights_needed(lane.op, 0)
-    flags = fsynr0_flags(lane.op, 0)
-    offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
-
-
-@kernel
-def control_time(sim, ev, at, t):
-    """Return when a MAP, UNMAP, TLBI or MARK takes effect, or arrives if it may have to wait."""
-    if sim.clock.fence == 0:
-        return t
-    return max(t, fence_time(sim, sim.requesters[ev.requester[at]].bank))
+    need = rights_needed(lane.op, UNPRIVILEGED)
+    flags = fsynr0_flags(lane.op, UNPRIVILEGED)
+    late_offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
 
 
 @kernel
@@ -335,10 +351,10 @@ def fence_time(sim, b):
 @kernel
 def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
-    op = ev.op[at]
+    op = np.int64(ev.op[at])
     b = sim.requesters[ev.requester[at]].bank
     if op <= EXEC:
-        offer_event(sim, ev, at, sim.clock.now)
+        late_event(sim, ev, at)
         return MAP_OK
     if (op == UNMAP or op == TLBI) and ev.prot[at] & ABRUPT == 0:
         # As a driver's fence does, it waits until every earlier access of its space has ended.

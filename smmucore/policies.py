@@ -86,6 +86,8 @@ class Policy:
 FAULT_OR_SS = check(FSR_FAULT | FSR_SS, "fault bits | SS")
 FAULT_ONLY = check(FSR_FAULT, "fault bits")
 UNHANDLED = anything_but(OK)
+#: How handlers from v5.2 to v6.10 begin.
+READ_AND_CHECK = (read("FSR"), FAULT_OR_SS, *reads("FSYNR0", "FAR", "CBFRSYNRA"))
 
 _POLICIES = (
     Policy(
@@ -120,9 +122,7 @@ _POLICIES = (
         cfcfg=False,
         hupcf=False,
         handler=(
-            read("FSR"),
-            FAULT_OR_SS,
-            *reads("FSYNR0", "FAR", "CBFRSYNRA"),
+            *READ_AND_CHECK,
             log(1),
             write_fsr(),
             done(),
@@ -138,9 +138,7 @@ _POLICIES = (
         cfcfg=True,
         hupcf=False,
         handler=(
-            read("FSR"),
-            FAULT_OR_SS,
-            *reads("FSYNR0", "FAR", "CBFRSYNRA"),
+            *READ_AND_CHECK,
             log(1),
             write_fsr(),
             resume(BY_TERMINATE, when=IF_SS),
@@ -157,9 +155,7 @@ _POLICIES = (
         cfcfg=True,
         hupcf=False,
         handler=(
-            read("FSR"),
-            FAULT_OR_SS,
-            *reads("FSYNR0", "FAR", "CBFRSYNRA"),
+            *READ_AND_CHECK,
             log(1),
             resume(BY_TERMINATE, when=IF_SS),
             write_fsr(),
@@ -176,9 +172,7 @@ _POLICIES = (
         cfcfg=True,
         hupcf=True,
         handler=(
-            read("FSR"),
-            FAULT_OR_SS,
-            *reads("FSYNR0", "FAR", "CBFRSYNRA"),
+            *READ_AND_CHECK,
             report(),
             log(1, returned(ENOSYS)),
             write_fsr().when_also(returned(OK, ENOSYS)),
@@ -199,9 +193,7 @@ _POLICIES = (
         cfcfg=True,
         hupcf=True,
         handler=(
-            read("FSR"),
-            FAULT_OR_SS,
-            *reads("FSYNR0", "FAR", "CBFRSYNRA"),
+            *READ_AND_CHECK,
             report(),
             log(1, returned(ENOSYS)),
             write_fsr(),

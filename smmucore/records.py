@@ -190,8 +190,8 @@ RECORD_NAMES = ("pending", "recorded", "coalesced", "lost")
 
 # FAULT.outcome: what became of the transaction.
 OPEN = 0
-TERMINATED = 1
-COMPLETED = 2
+TERMINATED = np.int64(1)  # typed: see engine.NO_DEADLINE
+COMPLETED = np.int64(2)
 FAULTED_AGAIN = 3
 OUTCOME_NAMES = ("open", "terminated", "completed", "faulted-again")
 

@@ -194,31 +194,25 @@ def take_arrival(sim):
 @inlined
 def complete(sim, slot, t):
     """End a transaction at `t` with its output address."""
-    row = sim.slots[slot]
     sim.counters.completed += 1
-    if row.fault != 0:
-        story = sim.faults[row.fault - 1]
-        story.outcome = COMPLETED
-        story.t_retired = t
-    end(sim, slot, t)
+    end(sim, slot, t, COMPLETED)
 
 
 @kernel
 def terminate(sim, slot, t):
     """Terminate a transaction at `t` (H6)."""
-    row = sim.slots[slot]
     sim.counters.terminated += 1
-    if row.fault != 0:
-        story = sim.faults[row.fault - 1]
-        story.outcome = TERMINATED
-        story.t_retired = t
-    end(sim, slot, t)
+    end(sim, slot, t, TERMINATED)
 
 
 @inlined
-def end(sim, slot, t):
-    """Free the slot at `t` and count the latency, terminated or not."""
+def end(sim, slot, t, outcome):
+    """Free the slot at `t`, count the latency, terminated or not, and end its fault's story."""
     row = sim.slots[slot]
+    if row.fault != 0:
+        story = sim.faults[row.fault - 1]
+        story.outcome = outcome
+        story.t_retired = t
     if sim.slot_free[slot] == NEVER:
         sim.clock.open -= 1
     sim.slot_free[slot] = t
