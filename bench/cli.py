@@ -17,6 +17,7 @@ from traces.errors import TraceError
 COMMANDS = {
     "compare": ("compare", "compare", "Every policy on every hardware: the headline table."),
     "replay": ("compare", "replay", "One policy on one hardware: every counter."),
+    "reach": ("reach", "reach", "TLB reach: hits of every TLB size, by page size."),
     "policies": ("policies", "policies", "The ways of handling a context fault."),
     "hardware": ("catalogues", "hardware", "The hardware presets."),
     "clients": ("catalogues", "clients", "What a GPU's driver does when told of a fault."),

@@ -86,13 +86,18 @@ def write(result: Result, path: Path | None = None) -> Path:
     UsageError
         The file cannot be written.
     """
+    target = path if path is not None else FOLDER / file_name(result)
+    return save([flat(row.to_json()) for row in result.rows], result.manifest, target)
+
+
+def save(rows: list[dict[str, Any]], manifest: dict[str, Any], target: Path) -> Path:
+    """Write a table and its manifest to a file that appears whole or not at all; return its path."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    check_target(path)
-    target = path if path is not None else FOLDER / file_name(result)
-    table = pa.Table.from_pylist([flat(row.to_json()) for row in result.rows])
-    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(result.manifest).encode()})
+    check_target(target)
+    table = pa.Table.from_pylist(rows)
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(manifest).encode()})
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         pq.write_table(table, beside, compression="zstd", version="2.6")

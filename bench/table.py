@@ -152,7 +152,7 @@ def footer(result: Result) -> list[tuple[str, str]]:
     return [
         ("trace", f"{m['trace']} ({m['kind']}): {trace['title']}"),
         ("source", f"{trace['device']}; sha256 {m['sha256'][:16]}"),
-        ("not in it", _short(trace["not_contained"])),
+        ("not in it", not_contained(trace)),
         ("pace", _pace(m)),
         ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
@@ -170,7 +170,7 @@ def _pace(m: Mapping[str, Any]) -> str:
     return f"one access every {show_ns(duration(m['pace']))} ({m['pace_is']})"
 
 
-def _short(lines: Sequence[str]) -> str:
-    """Return the head of each line: what a trace does not contain, in a few words."""
-    heads = [line.partition(":")[0].partition(".")[0] for line in lines]
+def not_contained(trace: Mapping[str, Any]) -> str:
+    """Return what a trace does not contain, in a few words: the head of each line of its manifest."""
+    heads = [line.partition(":")[0].partition(".")[0] for line in trace["not_contained"]]
     return "; ".join(head[:1].lower() + head[1:] for head in heads) or "nothing is named"
