@@ -145,7 +145,27 @@ _IDEAL = replace(
     },
 )
 
-PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL)}
+_YARDSTICK = "the yardstick's geometry (bench/yardstick): no part's, and the same in its C++"
+
+_REFERENCE = replace(
+    _MMU500,
+    name="reference-39bit",
+    title="The machine of the speed yardstick: 39-bit input, three levels",
+    utlb=(16, 4),
+    tlb=(128, 4),
+    walk_cache=(16, 4),
+    sources={
+        **{field: f"as mmu500: {source}" for field, source in _MMU500.sources.items()},
+        "utlb": _YARDSTICK,
+        "tlb": _YARDSTICK,
+        "walk_cache": _YARDSTICK,
+    },
+)
+
+PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL, _REFERENCE)}
+
+#: What a comparison runs unless told otherwise: the yardstick's machine answers no question about faults.
+COMPARED = tuple(preset for preset in PRESETS.values() if preset is not _REFERENCE)
 
 
 def find(name: str) -> Hardware:
