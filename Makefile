@@ -15,12 +15,12 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
-	  printf '  %-10s %s\n' "$$target" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
+	  printf '  %-14s %s\n' "$$target" "$$what"; done
 
 setup: ## make .venv with every dependency and the smmubench command (once; then it does nothing)
 	@sh .ci/setup "$(PYTHON)" $(VENV)
@@ -45,6 +45,9 @@ lint: setup ## check style (ruff), types (mypy) and who may import whom (import-
 
 format: setup ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+perf-yardstick: setup ## time our replay against the same machine in C++ (needs g++, a quiet machine, minutes)
+	@$(BIN)/python -m bench.yardstick.run $(ARGS)
 
 pins: ## work out requirements.lock again from pyproject.toml (asks the package index)
 	@sh .ci/setup --check "$(PYTHON)"

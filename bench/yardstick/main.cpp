@@ -1,0 +1,108 @@
+// yardstick TRACE REPEATS: run both variants over a file of uint64 IOVAs, alternately; print JSON.
+//
+// The tables map 2^20 pages of 4 KiB from IOVA 0 on, to PAs drawn by a xorshift64 (traces.py draws the same).
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "machine.hpp"
+#include "plain.hpp"
+#include "staged.hpp"
+
+namespace {
+
+using namespace yardstick;
+
+constexpr u64 kSeed = 88172645463325252u;
+constexpr u64 kPages = u64{1} << 20;
+
+Tables mapped() {
+  Tables tables(1 + 4 + kPages / 512);
+  u64 x = kSeed;
+  for (u64 page = 0; page < kPages; ++page) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    tables.map(page << kPageBits, (x & 0xFFFFFFF) << kPageBits);
+  }
+  return tables;
+}
+
+bool read(const char* path, std::vector<u64>& into) {
+  std::FILE* file = std::fopen(path, "rb");
+  if (file == nullptr) return false;
+  std::fseek(file, 0, SEEK_END);
+  const long bytes = std::ftell(file);
+  std::rewind(file);
+  into.resize(bytes > 0 ? static_cast<std::size_t>(bytes) / sizeof(u64) : 0);
+  const bool done = !into.empty() && std::fread(into.data(), sizeof(u64), into.size(), file) == into.size();
+  std::fclose(file);
+  return done;
+}
+
+struct Result {
+  std::vector<double> ns;
+  Counts counts;
+};
+
+template <typename Run>
+void time_one(Result& result, std::size_t n, Run run) {
+  Counts counts;
+  const auto start = std::chrono::steady_clock::now();
+  run(counts);
+  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+  result.ns.push_back(took.count() / static_cast<double>(n));
+  result.counts = counts;
+}
+
+void print(const char* variant, const Result& result, const char* after) {
+  std::printf("  {\"variant\": \"%s\", \"ns_per_access\": [", variant);
+  for (std::size_t k = 0; k < result.ns.size(); ++k) std::printf("%s%.4f", k ? ", " : "", result.ns[k]);
+  const Counts& c = result.counts;
+  const auto show = [](const char* name, u64 value) {
+    std::printf(", \"%s\": %llu", name, static_cast<unsigned long long>(value));
+  };
+  std::printf("]");
+  show("accesses", c.accesses);
+  show("utlb_hits", c.utlb_hits);
+  show("tlb_hits", c.tlb_hits);
+  show("walks", c.walks);
+  show("walk_cache_hits", c.walk_cache_hits);
+  show("walk_reads", c.walk_reads);
+  show("faults", c.faults);
+  show("checksum", c.checksum);
+  std::printf("}%s\n", after);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int repeats = argc == 3 ? std::atoi(argv[2]) : 0;
+  if (repeats < 1) {
+    std::fprintf(stderr, "usage: yardstick TRACE REPEATS\n");
+    return 2;
+  }
+  std::vector<u64> iova;
+  if (!read(argv[1], iova)) {
+    std::fprintf(stderr, "yardstick: %s: expected a file of uint64 IOVAs, could not read one\n", argv[1]);
+    return 1;
+  }
+  const Tables tables = mapped();
+  const auto caches = std::make_unique<Caches>();
+  const auto staged = std::make_unique<Staged>();
+  Result plain_result, staged_result;
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    caches->clear();
+    time_one(plain_result, iova.size(),
+             [&](Counts& counts) { run_plain(iova.data(), iova.size(), tables, *caches, counts); });
+    caches->clear();
+    time_one(staged_result, iova.size(),
+             [&](Counts& counts) { staged->run(iova.data(), iova.size(), tables, *caches, counts); });
+  }
+  std::printf("[\n");
+  print("plain", plain_result, ",");
+  print("staged", staged_result, "");
+  std::printf("]\n");
+}

@@ -1,0 +1,100 @@
+"""The project's own replay, fed with the yardstick's accesses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bench.yardstick import traces
+from smmucore.clients import CLIENTS
+from smmucore.costs import profile
+from smmucore.hardware import PRESETS
+from smmucore.mmu import mmu
+from smmucore.policies import POLICIES
+from smmucore.records import rows
+from smmucore.sim import Events
+from smmucore.simulate import Requester, Setup, simulate
+from smmucore.translate import ANSWER, DONE, Translator, run
+from traces.events import MAP, PROT_READ, PROT_WRITE, READ
+
+HARDWARE = PRESETS["reference-39bit"]
+IAS = 39
+#: Accesses handed to the kernel at once, as a trace's reader would.
+BLOCK = 1 << 16
+
+
+def block(op: int, iova: Any, t: Any | None = None) -> Events:
+    """Return accesses or, with an op of MAP, 4K mappings whose PAs are yet to be set."""
+    n = iova.size
+    return Events(
+        t=np.zeros(n, np.int64) if t is None else t,
+        op=np.full(n, op, np.uint8),
+        requester=np.zeros(n, np.int64),
+        iova=iova,
+        size=np.full(n, traces.PAGE, np.uint64),
+        pa=np.zeros(n, np.uint64),
+        prot=np.full(n, PROT_READ | PROT_WRITE if op == MAP else 0, np.int64),
+    )
+
+
+def mappings(addresses: Any) -> Events:
+    """Return the MAPs of the pages from IOVA 0 on to these PAs."""
+    iova = np.arange(addresses.size, dtype=np.uint64) * np.uint64(traces.PAGE)
+    return block(MAP, iova)._replace(pa=addresses)
+
+
+def translator(addresses: Any) -> Translator:
+    """Return a translator of the yardstick's geometry, with the pages mapped and its caches empty."""
+    made = Translator.empty([IAS], utlb=HARDWARE.utlb, tlb=HARDWARE.tlb, walk_cache=HARDWARE.walk_cache)
+    made.feed(mappings(addresses))
+    return made
+
+
+def counts(machine: Translator, iova: Any) -> dict[str, int]:
+    """Translate all; return the counts under the C++ side's names."""
+    machine.mmu = mmu(HARDWARE.utlb, HARDWARE.tlb, HARDWARE.walk_cache)
+    machine.counts = dict.fromkeys(machine.counts, 0)
+    checksum = 0
+    for first in range(0, iova.size, BLOCK):
+        answers = machine.feed(block(READ, iova[first : first + BLOCK]))
+        checksum += int(answers.pa.sum(dtype=np.uint64))
+    return {**machine.counts, "checksum": checksum % (1 << 64)}
+
+
+def translate_only(machine: Translator, iova: Any) -> float:
+    """Translate all from empty caches; return ns per access, of the kernel and its calls alone."""
+    machine.mmu = mmu(HARDWARE.utlb, HARDWARE.tlb, HARDWARE.walk_cache)
+    answers = rows(ANSWER, BLOCK)
+    common = block(READ, np.zeros(BLOCK, np.uint64))
+    took = 0
+    for first in range(0, iova.size, BLOCK):
+        piece = iova[first : first + BLOCK]
+        events = common if piece.size == BLOCK else block(READ, piece)
+        events = events._replace(iova=piece)
+        start = time.perf_counter_ns()
+        status, _, _ = run(machine.mmu, machine.mem, machine.regimes, machine.banks, events, 0, answers)
+        took += time.perf_counter_ns() - start
+        assert status == DONE
+    return took / iova.size
+
+
+def timed(iova: Any, addresses: Any, pace: int) -> float:
+    """Replay with time, an access every `pace` ns; return ns of wall time per access.
+
+    The pages are mapped by the first block, whose time does not count.
+    """
+    setup = Setup(POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], [IAS])
+    marks: list[int] = []
+
+    def blocks() -> Iterator[Events]:
+        yield mappings(addresses)
+        for first in range(0, iova.size, BLOCK):
+            piece = iova[first : first + BLOCK]
+            yield block(READ, piece, (np.arange(piece.size, dtype=np.int64) + first + 1) * pace)
+
+    outcome = simulate(setup, blocks(), lambda _done: marks.append(time.perf_counter_ns()))
+    assert outcome.counters["faults_injected"] == 0, outcome.counters
+    return (time.perf_counter_ns() - marks[0]) / iova.size

@@ -1,0 +1,122 @@
+"""``python -m bench.yardstick.run``: the C++ and our replay side by side, in rounds.
+
+Wall time is noisy: every round runs everything once, one after the other, and the table shows medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.yardstick import cpp, ours, traces
+from smmucore.translate import Translator
+
+#: What all must count alike.
+COUNTS = ("accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads", "faults", "checksum")
+PACES = (10, 100)
+#: Accesses of a timed replay, which is slower.
+TIMED_AT_MOST = 2_000_000
+OURS = "translate-only"
+
+
+class DisagreementError(Exception):
+    """Two programs counted differently."""
+
+
+def check(name: str, results: dict[str, dict[str, Any]]) -> None:
+    """Raise DisagreementError unless all of `results` count the same; `name` is the trace's."""
+    first, *others = results
+    for other in others:
+        for what in COUNTS:
+            if results[first][what] != results[other][what]:
+                raise DisagreementError(
+                    f"{name}: {what}: {first} counts {results[first][what]}, {other} {results[other][what]}"
+                )
+
+
+def measure(
+    name: str, program: Path, machine: Translator, addresses: Any, accesses: int, rounds: int
+) -> dict[str, Any]:
+    """Measure one trace.
+
+    Returns
+    -------
+    dict
+        `trace`, `counts`, and in `ns_per_access` the rounds of each runner.
+
+    Raises
+    ------
+    DisagreementError
+    """
+    iova = traces.iovas(name, accesses)
+    counted = {OURS: ours.counts(machine, iova)}
+    timed_iova = iova[:TIMED_AT_MOST]
+    ours.timed(timed_iova[: ours.BLOCK], addresses, PACES[0])  # loads the kernels
+    ns: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="smmubench-yardstick-") as folder:
+        file = Path(folder) / "iovas.bin"
+        iova.tofile(file)
+        for _ in range(rounds):
+            for variant, result in cpp.run(program, file).items():
+                ns.setdefault(variant, []).extend(result.pop("ns_per_access"))
+                counted[variant] = result
+            ns.setdefault(OURS, []).append(ours.translate_only(machine, iova))
+            for pace in PACES:
+                ns.setdefault(f"timed-{pace}ns", []).append(ours.timed(timed_iova, addresses, pace))
+    check(name, counted)
+    return {"trace": name, "kind": traces.KIND, "counts": counted[OURS], "ns_per_access": ns}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return the medians, in ns per access, and the ratios, a line a trace."""
+    runners = list(results[0]["ns_per_access"])
+    variants = [runner for runner in runners if runner != OURS and not runner.startswith("timed-")]
+    heads = ["trace", *runners, "ours/best C++", *(f"timed-{p}/ours" for p in PACES)]
+    lines = ["".join(f"{head:>16}" for head in heads)]
+    for result in results:
+        middle = {runner: median(ns) for runner, ns in result["ns_per_access"].items()}
+        cells = [f"{middle[runner]:.2f}" for runner in runners]
+        cells.append(f"{middle[OURS] / min(middle[variant] for variant in variants):.2f}")
+        cells += [f"{middle[f'timed-{pace}ns'] / middle[OURS]:.2f}" for pace in PACES]
+        lines.append("".join(f"{cell:>16}" for cell in (result["trace"], *cells)))
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the yardstick; return the exit status."""
+    parser = argparse.ArgumentParser(prog="bench.yardstick.run", description=__doc__)
+    parser.add_argument("--accesses", type=int, default=traces.ACCESSES, help="of each trace")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--trace", choices=traces.NAMES, action="append", help="may be repeated; else all")
+    parser.add_argument("--json", action="store_true", help="every round, and the counts")
+    asked = parser.parse_args(arguments)
+    if asked.accesses < 1 or asked.rounds < 1:
+        parser.error("--accesses and --rounds: expected a positive number")
+    if cpp.compiler() is None:
+        print(f"perf-yardstick: no {cpp.COMPILER} here, so nothing to compare with: not run")
+        return 0
+    addresses = traces.output_addresses()
+    machine = ours.translator(addresses)
+    results = []
+    with tempfile.TemporaryDirectory(prefix="smmubench-yardstick-") as folder:
+        program = cpp.compiled(Path(folder))
+        for name in asked.trace or traces.NAMES:
+            print(
+                f"perf-yardstick: {name}, {asked.accesses} accesses, {asked.rounds} rounds", file=sys.stderr
+            )
+            results.append(measure(name, program, machine, addresses, asked.accesses, asked.rounds))
+    if asked.json:
+        print(json.dumps(results, indent=1))
+    else:
+        print("ns per access, medians; all count the same hits, walks and reads")
+        print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

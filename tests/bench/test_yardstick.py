@@ -1,0 +1,117 @@
+"""The yardstick's C++, our translate-only replay and the plain-Python machine count the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.yardstick import cpp, ours, run, traces
+from smmucore.translate import Translator
+from tests.core.test_two_level import reference
+
+ACCESSES = 200_000
+FEW = 4_000
+
+needs_compiler = pytest.mark.skipif(cpp.compiler() is None, reason=f"needs {cpp.COMPILER}")
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Any:
+    return traces.output_addresses()
+
+
+@pytest.fixture(scope="module")
+def machine(addresses: Any) -> Translator:
+    return ours.translator(addresses)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cpp.compiled(tmp_path_factory.mktemp("yardstick"))
+
+
+def with_faults(iova: Any) -> Any:
+    """The same with some pages that are not mapped, and some beyond the input size."""
+    changed = iova.copy()
+    changed[::997] += np.uint64(1 << 32)
+    changed[::4999] += np.uint64(1 << 40)
+    return changed
+
+
+@needs_compiler
+@pytest.mark.parametrize("faults", [False, True], ids=["mapped", "faults"])
+@pytest.mark.parametrize("name", traces.NAMES)
+def test_every_c_variant_counts_what_our_replay_counts(
+    name: str, faults: bool, program: Path, machine: Translator, tmp_path: Path
+) -> None:
+    iova = traces.iovas(name, ACCESSES)
+    if faults:
+        iova = with_faults(iova)
+    iova.tofile(tmp_path / "iovas.bin")
+    found = cpp.run(program, tmp_path / "iovas.bin", 2)
+    assert set(found) == {"plain", "staged"}
+    assert {len(result["ns_per_access"]) for result in found.values()} == {2}
+    counted = ours.counts(machine, iova)
+    assert (counted["faults"] > 0) == faults
+    run.check(name, {"ours": counted, **found})
+
+
+@pytest.mark.parametrize("name", traces.NAMES)
+def test_our_replay_counts_what_the_plain_python_machine_counts(name: str, machine: Translator) -> None:
+    iova = traces.iovas(name, FEW)
+    hw = ours.HARDWARE
+    plain = reference(machine, (hw.utlb, hw.tlb, hw.walk_cache))
+    checksum = 0
+    for access in map(int, iova):
+        checksum += plain.access(0, access).pa or 0
+    assert ours.counts(machine, iova) == {
+        "accesses": FEW,
+        "utlb_hits": plain.utlb_hits,
+        "tlb_hits": plain.tlb_hits,
+        "walks": plain.walks,
+        "walk_reads": plain.walk_reads,
+        "faults": 0,
+        "checksum": checksum,
+    }
+
+
+def test_a_trace_is_the_same_every_time() -> None:
+    for name in traces.NAMES:
+        iova = traces.iovas(name, FEW)
+        assert np.array_equal(iova, traces.iovas(name, FEW))
+        assert iova.dtype == np.uint64 and iova.max() < traces.PAGES * traces.PAGE
+        assert not (iova % np.uint64(traces.LINE)).any()
+
+
+@needs_compiler
+def test_the_table_has_a_line_for_each_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--accesses", "5000", "--rounds", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == list(traces.NAMES)
+    assert {len(line.split()) for line in lines[2:]} == {9}
+
+
+@needs_compiler
+def test_json_has_every_round_and_the_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--accesses", "5000", "--rounds", "2", "--trace", "zipf", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["counts"]["accesses"] == 5000
+    assert {len(ns) for ns in result["ns_per_access"].values()} == {2}
+
+
+def test_without_a_compiler_it_says_so_and_succeeds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cpp, "compiler", lambda: None)
+    assert run.main([]) == 0
+    assert "no g++ here" in capsys.readouterr().out
+
+
+def test_a_disagreement_names_the_count_and_both_sides() -> None:
+    same = dict.fromkeys(run.COUNTS, 1)
+    with pytest.raises(run.DisagreementError, match="zipf: walks: plain counts 1, staged 2"):
+        run.check("zipf", {"plain": same, "staged": {**same, "walks": 2}})
