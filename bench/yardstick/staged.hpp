@@ -7,6 +7,7 @@
 
 #include "machine.hpp"
 #include "plain.hpp"
+#include "runs.hpp"
 
 namespace yardstick {
 
@@ -27,11 +28,9 @@ class Staged {
   }
 
  private:
-  static constexpr u32 kBlock = 2048;
   static constexpr u32 kChunk = 256;  // walks whose leaf lines are fetched together: 16 KiB of lines
 
-  u32 page_[kBlock + 16];    // of each run of accesses to one page
-  u32 start_[kBlock + 16];   // of the run, within the block
+  Runs runs_;
   u64 answer_[kBlock];       // of the run: page number, or PENDING and a number in missed_
   u32 missed_[kBlock];       // pages that missed the micro-TLB
   u64 filled_[kBlock];       // their answers: page number, or PENDING and a number in walked_
@@ -41,12 +40,12 @@ class Staged {
 
   bool block(const u64* iova, u32 n, const Tables& tables, Caches& caches, Counts& counts) {
     u64 sum;
-    const u32 runs = split(iova, n, sum);
+    const u32 runs = runs_.split(iova, n, sum);
     if (runs == 0) return false;
 
     u32 misses = 0;
     for (u32 r = 0; r < runs; ++r) {
-      const u32 page = page_[r];
+      const u32 page = runs_.page[r];
       missed_[misses] = page;
       misses += !caches.micro.use(page, kPending | misses, answer_[r]);
     }
@@ -72,46 +71,6 @@ class Staged {
     counts.walk_reads += walks + 2 * full;
     counts.checksum += sum;
     return true;
-  }
-
-  // Find the runs of accesses to one page; `sum` is of the offsets.  No run: an IOVA is out of range.
-  u32 split(const u64* iova, u32 n, u64& sum) {
-    u32 runs = 0;
-    u32 i = 0;
-    u64 last = ~u64{0}, any = 0, offsets = 0;
-#if defined(YARDSTICK_WIDE)
-    __m512i before = _mm512_set1_epi64(-1), seen = _mm512_setzero_si512(), within = seen;
-    __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for (; i + 8 <= n; i += 8) {
-      const __m512i va = _mm512_loadu_si512(iova + i);
-      const __m512i number = _mm512_srli_epi64(va, kPageBits);
-      const __mmask8 starts = _mm512_cmpneq_epi64_mask(number, _mm512_alignr_epi64(number, before, 7));
-      before = number;
-      seen = _mm512_or_si512(seen, va);
-      within = _mm512_add_epi64(within, _mm512_and_si512(va, _mm512_set1_epi64(kInPage)));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(page_ + runs),
-                          _mm256_maskz_compress_epi32(starts, _mm512_cvtepi64_epi32(number)));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(start_ + runs),
-                          _mm256_maskz_compress_epi32(starts, index));
-      index = _mm256_add_epi32(index, _mm256_set1_epi32(8));
-      runs += static_cast<u32>(__builtin_popcount(starts));
-    }
-    any = static_cast<u64>(_mm512_reduce_or_epi64(seen));
-    offsets = static_cast<u64>(_mm512_reduce_add_epi64(within));
-    if (i != 0) last = iova[i - 1] >> kPageBits;
-#endif
-    for (; i < n; ++i) {
-      const u64 number = iova[i] >> kPageBits;
-      any |= iova[i];
-      offsets += iova[i] & kInPage;
-      page_[runs] = static_cast<u32>(number);
-      start_[runs] = i;
-      runs += number != last;
-      last = number;
-    }
-    start_[runs] = n;
-    sum = offsets;
-    return any >> kInputBits ? 0 : runs;
   }
 
   // Walk for walked_[from, to): tables from the walk cache or the two levels above, then the leaves.
@@ -179,8 +138,8 @@ class Staged {
     for (; r + 8 <= runs; r += 8) {
       const __m512i pages_or_misses = settled(_mm512_loadu_si512(answer_ + r), filled_);
       const __m256i length = _mm256_sub_epi32(
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start_ + r + 1)),
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start_ + r)));
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(runs_.start + r + 1)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(runs_.start + r)));
       const __m512i page = _mm512_and_si512(pages_or_misses, _mm512_set1_epi64(kPageNumber));
       all = _mm512_add_epi64(all, _mm512_mullo_epi64(page, _mm512_cvtepu32_epi64(length)));
     }
@@ -189,7 +148,7 @@ class Staged {
     for (; r < runs; ++r) {
       const u64 word = answer_[r];
       const u64 known = filled_[word & (kBlock - 1)];
-      pages += ((word & kPending ? known : word) & kPageNumber) * (start_[r + 1] - start_[r]);
+      pages += ((word & kPending ? known : word) & kPageNumber) * (runs_.start[r + 1] - runs_.start[r]);
     }
     return pages << kPageBits;
   }
