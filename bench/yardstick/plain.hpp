@@ -5,7 +5,8 @@
 
 namespace yardstick {
 
-[[gnu::noinline]] inline void run_plain(const u64* iova, std::size_t n, const Tables& tables, Caches& caches, Counts& total) {
+[[gnu::noinline]] inline void run_plain(const u64* iova, std::size_t n, const Tables& tables, Caches& caches,
+                                        Counts& total) {
   const u64* words = tables.words();
   u64 utlb_hits = 0, tlb_hits = 0, walks = 0, walk_cache_hits = 0, reads = 0, faults = 0, sum = 0;
   for (std::size_t i = 0; i < n; ++i) {
