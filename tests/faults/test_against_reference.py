@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from smmucore.clients import CLIENTS
-from smmucore.hardware import COMPARED, PRESETS, Hardware
+from smmucore.hardware import PRESETS, Hardware
 from smmucore.policies import POLICIES
 from smmucore.simulate import Lane, Requester
 from traces import events as ev
@@ -22,7 +22,7 @@ PLACEMENTS = ((0, 1, 2), (0, 0, 1), (0, 0, 0), (0, 1, 0), (0, 1, 1))
 def random_hardware(rng: random.Random) -> Hardware:
     """A preset with its rules and sizes shaken: small queues and few slots make the corners common."""
     return replace(
-        rng.choice(COMPARED),
+        rng.choice(list(PRESETS.values())),
         fsr_frozen_while_stalled=rng.random() < 0.7,
         irq_held_until_resume=rng.random() < 0.15,
         stalls=rng.random() < 0.95,

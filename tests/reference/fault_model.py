@@ -22,7 +22,6 @@ Event = tuple[int, int, int, int, int, int, int, int]
 
 ARRIVALS, CONTEXTS, CHANNELS, LANES = range(4)  #: the order of sources at one instant
 READS, WRITES = 0, 1
-STORM = 8  #: more spurious entries than this for one fault are a storm
 
 COUNTERS = (
     "accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads",
@@ -177,6 +176,7 @@ class Machine:
         self.fruitless_since = 0
         self.waited = False
         self.livelocked = False
+        self.stormed = False
 
         self.transactions: list[Transaction] = []  #: every one that arrived at a queue
         self.faults: list[Fault] = []
@@ -461,7 +461,7 @@ class Machine:
             return "stray"
         if self.counters["faults_lost"]:
             return "lossy"
-        if any(fault.spurious_entries > STORM for fault in self.faults):
+        if self.stormed:
             return "storm"
         return "spurious" if self.counters["irq_spurious"] else "safe"
 

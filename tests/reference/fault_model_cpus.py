@@ -17,6 +17,7 @@ HARD, THREAD, WORKER = 0, 1, 2  #: in order of priority
 CPU_COUNTER = ("cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns")
 CONSOLE = ("console_first", "console_second", "console_third")
 
+STORM = 8  #: more spurious entries than this for one fault are a storm
 RATELIMIT_BURST = 10
 RATELIMIT_NS = 5_000_000_000
 DETECTOR_ENTRIES = 100_000
@@ -185,6 +186,7 @@ class Line:
             counters["irq_spurious"] += 1
             if self.bank.last_seen is not None:
                 self.bank.last_seen.spurious_entries += 1
+                self.machine.stormed |= self.bank.last_seen.spurious_entries > STORM
         counters["irq_none"] += p.none
         self._detect(p.none)
 
