@@ -15,10 +15,10 @@ from smmucore.kernel import inlined, kernel
 from smmucore.mmu import invalidate, rights_needed
 from smmucore.pagetable import (
     MAP_OK,
-    TABLE_WORDS,
+    PAGE_ROOM,
     map_range,
-    tables_needed,
     unmap_range,
+    words_needed,
 )
 from smmucore.records import NEVER
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
@@ -72,7 +72,7 @@ def run(sim, ev, at, last):
             return LIVELOCK, at
         if sim.faults.size - clock.faults < 2:
             return NEED_FAULT_ROWS, at
-        if sim.mem.words.size - sim.mem.used[0] < 8 * TABLE_WORDS:
+        if sim.mem.words.size - sim.mem.used[0] < PAGE_ROOM:
             return NEED_TABLES, at
         t_fault = sim.arrivals[0].t if clock.arrivals else NEVER
         c, t_context = next_context(sim.host.contexts)
@@ -364,9 +364,9 @@ def trace_event(sim, ev, at):
             return WAITS_FOR_FENCE
         sim.clock.fence = 0
     if op == MAP:
-        if sim.mem.words.size - sim.mem.used[0] < tables_needed(ev.size[at]) * TABLE_WORDS:
-            return NEED_TABLES_NOW
         into = sim.shadows[b] if sim.host.plan.demand else sim.regimes[b]
+        if sim.mem.words.size - sim.mem.used[0] < words_needed(into, ev.iova[at], ev.size[at]):
+            return NEED_TABLES_NOW
         return map_range(sim.mem, into, ev.iova[at], ev.size[at], ev.pa[at], ev.prot[at])
     if op == UNMAP:
         if sim.host.plan.demand:

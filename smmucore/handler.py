@@ -7,15 +7,16 @@ import numpy as np
 from smmucore import contexts as cpu
 from smmucore import dispatch
 from smmucore.kernel import kernel
-from smmucore.mmu import check_rights
-from smmucore.pagetable import OA_MASK, find_leaf, level_shift, map_leaf
+from smmucore.mmu import check_rights, rights_needed
+from smmucore.pagetable import copy_leaf, find_leaf
 from smmucore.records import NEVER
+from smmucore.regime import NOWHERE, place
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
 from smmucore.transactions import drain, forget_unread, resume
-from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, walk_from
+from smmucore.walk import walk
+from traces.events import EXEC, PROT_PRIV, READ, WRITE
 
 U0 = np.uint64(0)
-U1 = np.uint64(1)
 
 #: More spurious passes than this for one record are a storm (design 9).
 STORM_ENTRIES = 8
@@ -225,23 +226,17 @@ def map_for(sim, ctx, codes):
     ctx.mapped = 0
     ctx.ret = codes & 0xFF
     shadow = sim.shadows[ctx.bank]
-    if sim.host.plan.demand == 0 or ctx.far >> np.uint64(shadow.ias) != U0:
+    if sim.host.plan.demand == 0 or place(shadow, ctx.far) == NOWHERE:
         return
-    entry, level = find_leaf(sim.mem, shadow, ctx.far)
+    entry, _ = find_leaf(sim.mem, shadow, ctx.far)
     if entry < 0:
         return
-    need = U0 if ctx.fsynr0 & FSYNR0_PNU else MAY_UNPRIV
-    if ctx.fsynr0 & FSYNR0_WNR:
-        need |= MAY_WRITE
-    if ctx.fsynr0 & FSYNR0_IND:
-        need |= MAY_EXEC
-    _, _, leaf, _, _ = walk_from(sim.mem, shadow.ttbr, shadow.start_level, shadow.ias, ctx.far)
+    op = WRITE if ctx.fsynr0 & FSYNR0_WNR else EXEC if ctx.fsynr0 & FSYNR0_IND else READ
+    need = rights_needed(op, PROT_PRIV if ctx.fsynr0 & FSYNR0_PNU else 0)
+    _, _, leaf, _, _ = walk(sim.mem, shadow, ctx.far, U0)
     if check_rights(leaf, need) != 0:
         return
-    desc = sim.mem.words[entry]
-    inside = (U1 << level_shift(level)) - U1
-    attributes = desc & ~(OA_MASK | np.uint64(3))
     # Where another fault has had the page mapped already, the leaf is there, and that is as good.
-    map_leaf(sim.mem, sim.regimes[ctx.bank], ctx.far & ~inside, desc & OA_MASK & ~inside, level, attributes)
+    copy_leaf(sim.mem, shadow, sim.regimes[ctx.bank], ctx.far)
     ctx.mapped = 1
     ctx.ret = codes >> 8

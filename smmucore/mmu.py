@@ -12,29 +12,20 @@ import numpy as np
 
 from smmucore import tlb
 from smmucore.kernel import inlined, kernel
-from smmucore.pagetable import LAST_LEVEL
+from smmucore.leaf import NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
+from smmucore.regime import last_table_bits
 from smmucore.registers import FSR_PF
 from smmucore.tlb import Cache, cache
-from smmucore.walk import (
-    MAY_EXEC,
-    MAY_UNPRIV,
-    MAY_WRITE,
-    leaf_level_of,
-    output_address,
-    walk_from,
-)
+from smmucore.walk import leaf_level_of, output_address, walk
 from traces.events import (
-    EXEC,
     PROT_PRIV,
     TLBI_ALL,
     TLBI_ASID,
     TLBI_KIND_MASK,
     TLBI_VA_LAST,
-    WRITE,
 )
 
 U0 = np.uint64(0)
-U9 = np.uint64(9)
 
 # Where an answer came from.
 MISS = -1
@@ -58,15 +49,8 @@ def mmu(utlb: tuple[int, int], main: tuple[int, int], walk_cache: tuple[int, int
 
 @inlined
 def rights_needed(op, prot):
-    """Return the ``MAY_*`` bits an access needs of its page."""
-    need = U0
-    if op == WRITE:
-        need |= MAY_WRITE
-    if op == EXEC:
-        need |= MAY_EXEC
-    if prot & PROT_PRIV == 0:
-        need |= MAY_UNPRIV
-    return need
+    """Return the rights an access needs of its page."""
+    return (NEED_UNPRIVILEGED if prot & PROT_PRIV == 0 else NEED_PRIVILEGED) << np.uint64(op)
 
 
 @inlined
@@ -84,23 +68,25 @@ def look_up(mmu, tbu, bank, iova):
     """
     tags, values, ready = mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ready[tbu]
     seen = mmu.utlb.seen[tbu]
-    for size in range(tlb.SIZES):
-        if (seen >> size) & 1:
-            at = tlb.find(tags, values, ready, mmu.utlb.ways[0], tlb.tag_of(bank, size, iova))
-            if at >= 0:
-                return FROM_UTLB, values[at], ready[at]
+    rest = seen
+    while rest != 0:
+        at = tlb.find(tags, values, ready, mmu.utlb.ways[0], tlb.tag_of(bank, rest & tlb.CLASS_MASK, iova))
+        if at >= 0:
+            return FROM_UTLB, values[at], ready[at]
+        rest >>= tlb.CLASS_BITS
     main = mmu.tlb
-    main_seen = main.seen[0]
-    for size in range(tlb.SIZES):
-        if (main_seen >> size) & 1:
-            tag = tlb.tag_of(bank, size, iova)
-            at = tlb.find(main.tags[0], main.values[0], main.ready[0], main.ways[0], tag)
-            if at >= 0:
-                leaf = main.values[0, at]
-                when = main.ready[0, at]
-                mmu.utlb.seen[tbu] = seen | (1 << size)
-                tlb.insert(tags, values, ready, mmu.utlb.ways[0], tag, leaf, when)
-                return FROM_TLB, leaf, when
+    rest = main.seen[0]
+    while rest != 0:
+        size = rest & tlb.CLASS_MASK
+        tag = tlb.tag_of(bank, size, iova)
+        at = tlb.find(main.tags[0], main.values[0], main.ready[0], main.ways[0], tag)
+        if at >= 0:
+            leaf = main.values[0, at]
+            when = main.ready[0, at]
+            mmu.utlb.seen[tbu] = tlb.with_class(seen, size)
+            tlb.insert(tags, values, ready, mmu.utlb.ways[0], tag, leaf, when)
+            return FROM_TLB, leaf, when
+        rest >>= tlb.CLASS_BITS
     return MISS, U0, np.int64(0)
 
 
@@ -127,34 +113,38 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     reads : int64
         Descriptors read from memory.
     """
-    # One entry covers one level-3 table, 2 MiB of IOVA: the number of the 2M page is its key.
-    key = tlb.tag_of(bank, tlb.SIZE_4K, iova >> U9)
+    # One entry covers one last-level table, 2 MiB of IOVA with a 4K granule.
+    reach = last_table_bits(regime, iova) - tlb.CLASS_BASE
+    key = tlb.tag_of(bank, reach, iova)
     wc = mmu.walk_cache
     at = tlb.find(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key)
-    start = wc.values[0, at] if at >= 0 else regime.ttbr
-    level = np.int64(LAST_LEVEL) if at >= 0 else regime.start_level
-    fault, level, leaf, last_table, reads = walk_from(mem, start, level, regime.ias, iova)
+    cached = wc.values[0, at] if at >= 0 else U0
+    fault, level, leaf, last_table, reads = walk(mem, regime, iova, cached)
     if fault == 0:
         fault = check_rights(leaf, need)
     if fault == 0:
         if last_table != U0:
-            wc.seen[0] = 1
+            if wc.seen[0] & tlb.CLASS_MASK != reach:
+                wc.seen[0] = tlb.with_class(wc.seen[0], reach)
             tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, 0)
-        size = LAST_LEVEL - level
-        _fill(mmu.tlb, 0, size, tlb.tag_of(bank, size, iova), leaf)
-        _fill(mmu.utlb, tbu, size, tlb.tag_of(bank, size, iova), leaf)
+        size = size_of(leaf) - tlb.CLASS_BASE
+        tag = tlb.tag_of(bank, size, iova)
+        _fill(mmu.tlb, 0, size, tag, leaf)
+        _fill(mmu.utlb, tbu, size, tag, leaf)
     return fault, level, leaf, reads
 
 
 @kernel
 def _fill(which, unit, size, tag, leaf):
-    which.seen[unit] |= 1 << size
+    if which.seen[unit] & tlb.CLASS_MASK != size:
+        which.seen[unit] = tlb.with_class(which.seen[unit], size)
     tlb.insert(which.tags[unit], which.values[unit], which.ready[unit], which.ways[0], tag, leaf, 0)
 
 
 @kernel
-def filled_at(mmu, tbu, tag, done):
-    """Say when the walk that has just filled both TLBs under `tag` ends."""
+def filled_at(mmu, tbu, bank, iova, leaf, done):
+    """Say when the walk ends that has just filled both TLBs with `leaf`."""
+    tag = tlb.tag_of(bank, size_of(leaf) - tlb.CLASS_BASE, iova)
     mmu.tlb.ready[0, tlb.first_way(mmu.tlb.tags[0], mmu.tlb.ways[0], tag)] = done
     mmu.utlb.ready[tbu, tlb.first_way(mmu.utlb.tags[tbu], mmu.utlb.ways[0], tag)] = done
 
@@ -164,14 +154,14 @@ def invalidate(mmu, kind, bank, iova, size):
     """Carry out one TLBI event; `kind` is ``TLBI_*``."""
     kind = kind & TLBI_KIND_MASK
     for unit in range(mmu.utlb.tags.shape[0]):
-        _invalidate_one(mmu.utlb, unit, kind, bank, iova, size, 0)
-    _invalidate_one(mmu.tlb, 0, kind, bank, iova, size, 0)
+        _invalidate_one(mmu.utlb, unit, kind, bank, iova, size)
+    _invalidate_one(mmu.tlb, 0, kind, bank, iova, size)
     if kind != TLBI_VA_LAST:
-        _invalidate_one(mmu.walk_cache, 0, kind, bank, iova, size, 9)
+        _invalidate_one(mmu.walk_cache, 0, kind, bank, iova, size)
 
 
 @kernel
-def _invalidate_one(which, unit, kind, bank, iova, size, shift_extra):
+def _invalidate_one(which, unit, kind, bank, iova, size):
     tags, values, ready = which.tags[unit], which.values[unit], which.ready[unit]
     ways = which.ways[0]
     if kind == TLBI_ALL:
@@ -180,7 +170,7 @@ def _invalidate_one(which, unit, kind, bank, iova, size, shift_extra):
     elif kind == TLBI_ASID:
         tlb.invalidate_bank(tags, values, ready, ways, bank)
     else:
-        tlb.invalidate_range(tags, values, ready, ways, which.seen[unit], bank, iova, size, shift_extra)
+        tlb.invalidate_range(tags, values, ready, ways, which.seen[unit], bank, iova, size)
 
 
 @kernel

@@ -1,7 +1,7 @@
-"""AArch64 LPAE translation tables in simulated memory, built as Linux's io-pgtable would (H3).
+"""Translation tables of 64-bit descriptors in simulated memory, built as Linux's io-pgtable would (H3).
 
 Tables are real descriptors in a flat window of simulated physical memory: the walker reads the
-same words that the mapper wrote.  Stage 1, 4K granule, leaves of 4K, 2M and 1G.
+same words that the mapper wrote.
 """
 
 from __future__ import annotations
@@ -10,53 +10,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from smmucore.descriptors import (
+    AF,
+    AP_RDONLY,
+    AP_UNPRIV,
+    ATTR_CACHE,
+    ATTR_DEVICE,
+    ATTRINDX_SHIFT,
+    LAST_LEVEL,
+    NG,
+    OA_MASK,
+    SH_INNER,
+    SH_OUTER,
+    TYPE_BLOCK,
+    TYPE_MASK,
+    TYPE_TABLE,
+    VALID,
+    XN,
+    address_in,
+    entry_shift,
+    packed_address,
+    top_block_level,
+)
 from smmucore.kernel import kernel
+from smmucore.regime import (
+    NOWHERE,
+    REGIME,
+    half,
+    output_bits,
+    page_size,
+    place,
+    start_level,
+    table_base,
+)
 from traces.events import PROT_CACHE, PROT_DEVICE, PROT_EXEC, PROT_PRIV, PROT_READ, PROT_WRITE
-
-# Descriptor bits, VMSAv8-64 stage 1 (Arm ARM D8.3).
-VALID = np.uint64(1 << 0)
-TABLE_OR_PAGE = np.uint64(1 << 1)  # at levels 0..2: table; at level 3: page
-ATTRINDX_SHIFT = np.uint64(2)
-AP_UNPRIV = np.uint64(1 << 6)  # AP[1]: unprivileged accesses are allowed
-AP_RDONLY = np.uint64(1 << 7)  # AP[2]
-SH_OUTER = np.uint64(2 << 8)
-SH_INNER = np.uint64(3 << 8)
-AF = np.uint64(1 << 10)
-NG = np.uint64(1 << 11)
-XN = np.uint64(3 << 53)  # PXN and UXN together
-UXN = np.uint64(1 << 54)
-XNTABLE = np.uint64(1 << 60)
-APTABLE_NO_UNPRIV = np.uint64(1 << 61)
-APTABLE_RDONLY = np.uint64(1 << 62)
-OA_MASK = np.uint64(0x0000_FFFF_FFFF_F000)
-
-TYPE_MASK = np.uint64(3)
-TYPE_BLOCK = np.uint64(1)
-TYPE_TABLE = np.uint64(3)  # and page, at level 3
-
-ATTR_NC = np.uint64(0)
-ATTR_CACHE = np.uint64(1)
-ATTR_DEVICE = np.uint64(2)
 
 U0 = np.uint64(0)
 U1 = np.uint64(1)
 U3 = np.uint64(3)
-U9 = np.uint64(9)
-U12 = np.uint64(12)
 U21 = np.uint64(21)
 U30 = np.uint64(30)
-OAS = np.uint64(48)  # output address bits that a 4K-granule descriptor holds
-INDEX_MASK = np.uint64(511)
-PAGE_MASK = np.uint64(0xFFF)
-
-PAGE_4K = np.uint64(1 << 12)
-PAGE_2M = np.uint64(1 << 21)
-PAGE_1G = np.uint64(1 << 30)
+ALL_ONES = np.uint64((1 << 64) - 1)
 
 #: Where simulated table memory begins; far from any RAM a capture shows.
 TABLE_BASE = np.uint64(0x80_0000_0000)
 TABLE_WORDS = 512
-LAST_LEVEL = 3
+#: Words that mapping one page can take: a 64K table at each of four levels.
+PAGE_ROOM = 4 << 13
+
+__all__ = ["REGIME", "start_level"]  # what else one needs to make tables
 
 # What `map_range` and `unmap_range` answer.
 MAP_OK = 0
@@ -68,20 +70,11 @@ MAP_NO_MEMORY = 5  # table memory is exhausted
 
 MAP_ERRORS = {
     MAP_EXISTS: "an IOVA that is not mapped yet, found a valid leaf (a driver would get -EEXIST)",
-    MAP_MISALIGNED: "IOVA, PA and size in whole 4K pages, found a remainder or no size",
-    MAP_OUT_OF_RANGE: "an IOVA inside the input address size and a PA below 2^48, found one beyond",
+    MAP_MISALIGNED: "IOVA, PA and size in whole pages of the granule, found a remainder or no size",
+    MAP_OUT_OF_RANGE: "an IOVA inside the input address size and a PA inside the output, found one beyond",
     MAP_NO_MEMORY: "room for the tables, found none",
     UNMAP_PARTIAL: "an UNMAP of whole leaves, found part of a block (Linux refuses it)",
 }
-
-REGIME = np.dtype(
-    [
-        ("ttbr", "u8"),  # PA of the start-level table
-        ("ias", "i8"),  # input address bits
-        ("start_level", "i8"),
-    ],
-    align=True,
-)
 
 
 class Memory(NamedTuple):
@@ -110,23 +103,20 @@ def grown(old: Memory) -> Memory:
     return Memory(words, old.base, old.used)
 
 
-def start_level(ias: int) -> int:
-    """Return the level at which a 4K-granule walk of `ias` input bits starts.
-
-    >>> [start_level(b) for b in (48, 40, 39, 32)]
-    [0, 0, 1, 1]
-    """
-    return 4 - -(-(ias - 12) // 9)
+@kernel
+def new_tables(mem, words):
+    """Hand out `words` zeroed words, aligned to as many; return their PA, or 0 when memory is exhausted."""
+    at = -(-mem.used[0] // words) * words
+    if at + words > mem.words.size:
+        return U0
+    mem.used[0] = at + words
+    return mem.base[0] + (np.uint64(at) << U3)
 
 
 @kernel
 def new_table(mem):
-    """Hand out a zeroed table; return its PA, or 0 when memory is exhausted."""
-    at = mem.used[0]
-    if at + TABLE_WORDS > mem.words.size:
-        return U0
-    mem.used[0] = at + TABLE_WORDS
-    return mem.base[0] + (np.uint64(at) << U3)
+    """Hand out a zeroed 4K table; return its PA, or 0 when memory is exhausted."""
+    return new_tables(mem, TABLE_WORDS)
 
 
 @kernel
@@ -136,12 +126,6 @@ def word_index(mem, pa):
         return -1
     index = np.int64((pa - mem.base[0]) >> U3)
     return index if index < mem.words.size else -1
-
-
-@kernel
-def level_shift(level):
-    """Return log2 of what one entry of `level` covers, 4K granule."""
-    return np.uint64(39 - 9 * level)
 
 
 @kernel
@@ -166,42 +150,64 @@ def leaf_attributes(prot):
 
 
 @kernel
-def leaf_level(iova, pa, left):
-    """Return the level of the largest leaf that IOVA, PA and the bytes left allow."""
-    both = iova | pa
-    if left >= PAGE_1G and both & (PAGE_1G - U1) == U0:
-        return 1
-    if left >= PAGE_2M and both & (PAGE_2M - U1) == U0:
-        return 2
-    return LAST_LEVEL
+def leaf_level(regime, which, iova, pa, left):
+    """Return the level of the largest leaf that IOVA, PA, the bytes left and the granule allow."""
+    _, _, start, page_bits = half(regime, which)
+    level = max(top_block_level(page_bits, regime.oas), start)
+    while level < LAST_LEVEL:
+        size = U1 << entry_shift(page_bits, level)
+        if left >= size and (iova | pa) & (size - U1) == U0:
+            return level
+        level += 1
+    return np.int64(LAST_LEVEL)
+
+
+@kernel
+def entry_of(mem, table, iova, shift, bits):
+    """Return the index of the word that `iova` selects in a table of 2^bits entries, or -1."""
+    return word_index(mem, table + (((iova >> shift) & ((U1 << bits) - U1)) << U3))
 
 
 @kernel
 def map_leaf(mem, regime, iova, pa, level, attributes):
     """Write one leaf, making the tables above it; return MAP_*."""
-    table = regime.ttbr
-    at = regime.start_level
+    ttbr, ias, at, page_bits = half(regime, place(regime, iova))
+    oas = output_bits(regime)
+    table = table_base(ttbr, ias, at, page_bits, oas)
+    shift = entry_shift(page_bits, at)
+    bits = np.uint64(ias) - shift
     while at < level:
-        entry = word_index(mem, table + (((iova >> level_shift(at)) & INDEX_MASK) << U3))
+        entry = entry_of(mem, table, iova, shift, bits)
         desc = mem.words[entry]
         if desc & VALID == U0:
-            below = new_table(mem)
+            below = new_table(mem) if page_bits == 12 else new_tables(mem, 1 << (page_bits - 3))
             if below == U0:
                 return MAP_NO_MEMORY
-            desc = below | TYPE_TABLE
+            desc = packed_address(below, page_bits, oas) | TYPE_TABLE
             mem.words[entry] = desc
         elif desc & TYPE_MASK != TYPE_TABLE:
             return MAP_EXISTS
-        table = desc & OA_MASK
+        table = address_in(desc, np.uint64(page_bits), page_bits, oas)
         at += 1
-    entry = word_index(mem, table + (((iova >> level_shift(level)) & INDEX_MASK) << U3))
+        shift = entry_shift(page_bits, at)
+        bits = np.uint64(page_bits - 3)
+    entry = entry_of(mem, table, iova, shift, bits)
     desc = mem.words[entry]
     # A table in a block's place is dropped, as io-pgtable frees it; a leaf is never overwritten.
     if desc & VALID != U0 and (level == LAST_LEVEL or desc & TYPE_MASK != TYPE_TABLE):
         return MAP_EXISTS
     kind = TYPE_TABLE if level == LAST_LEVEL else TYPE_BLOCK
-    mem.words[entry] = pa | attributes | kind
+    mem.words[entry] = packed_address(pa, page_bits, oas) | attributes | kind
     return MAP_OK
+
+
+@kernel
+def in_one_half(regime, iova, size):
+    """Tell whether a range lies in one half of the input addresses."""
+    which = place(regime, iova)
+    if which == NOWHERE or size - U1 > ALL_ONES - iova:
+        return False
+    return place(regime, iova + (size - U1)) == which
 
 
 @kernel
@@ -211,42 +217,46 @@ def map_range(mem, regime, iova, size, pa, prot):
     A mapping with neither READ nor WRITE maps nothing, as in Linux.  Stage 1 cannot express a
     page that may be written but not read: READ is implied.
     """
-    if size == U0 or (iova | pa | size) & PAGE_MASK != U0:
+    which = place(regime, iova)
+    if size == U0 or (iova | pa | size) & (page_size(regime, which) - U1) != U0:
         return MAP_MISALIGNED
-    if (iova + size - U1) >> np.uint64(regime.ias) != U0 or iova + size < iova:
+    if not in_one_half(regime, iova, size):
         return MAP_OUT_OF_RANGE
-    if (pa + size - U1) >> OAS != U0 or pa + size < pa:
+    if (pa + size - U1) >> np.uint64(output_bits(regime)) != U0 or pa + size < pa:
         return MAP_OUT_OF_RANGE
     if prot & (PROT_READ | PROT_WRITE) == 0:
         return MAP_OK
     attributes = leaf_attributes(prot)
-    left = size
-    while left > U0:
-        level = max(leaf_level(iova, pa, left), regime.start_level)
-        status = map_leaf(mem, regime, iova, pa, level, attributes)
+    _, _, _, page_bits = half(regime, which)
+    done = U0
+    while done < size:
+        level = leaf_level(regime, which, iova + done, pa + done, size - done)
+        status = map_leaf(mem, regime, iova + done, pa + done, level, attributes)
         if status != MAP_OK:
             return status
-        step = U1 << level_shift(level)
-        iova += step
-        pa += step
-        left -= step
+        done += U1 << entry_shift(page_bits, level)
     return MAP_OK
 
 
 @kernel
 def find_leaf(mem, regime, iova):
     """Return (index of the leaf's word or -1, level reached)."""
-    table = regime.ttbr
-    level = regime.start_level
+    ttbr, ias, level, page_bits = half(regime, place(regime, iova))
+    oas = output_bits(regime)
+    table = table_base(ttbr, ias, level, page_bits, oas)
+    shift = entry_shift(page_bits, level)
+    bits = np.uint64(ias) - shift
     while True:
-        entry = word_index(mem, table + (((iova >> level_shift(level)) & INDEX_MASK) << U3))
+        entry = entry_of(mem, table, iova, shift, bits)
         desc = mem.words[entry]
         if desc & VALID == U0:
             return -1, level
         if level == LAST_LEVEL or desc & TYPE_MASK == TYPE_BLOCK:
             return entry, level
-        table = desc & OA_MASK
+        table = address_in(desc, np.uint64(page_bits), page_bits, oas)
         level += 1
+        shift = entry_shift(page_bits, level)
+        bits = np.uint64(page_bits - 3)
 
 
 @kernel
@@ -255,29 +265,53 @@ def unmap_range(mem, regime, iova, size):
 
     What is not mapped is passed over.  Nothing is cleared when a block is only partly inside.
     """
-    if size == U0 or (iova | size) & PAGE_MASK != U0:
+    which = place(regime, iova)
+    if size == U0 or (iova | size) & (page_size(regime, which) - U1) != U0:
         return MAP_MISALIGNED
-    if (iova + size - U1) >> np.uint64(regime.ias) != U0 or iova + size < iova:
+    if not in_one_half(regime, iova, size):
         return MAP_OUT_OF_RANGE
+    _, _, _, page_bits = half(regime, which)
     for clear in range(2):
-        at = iova
-        left = size
-        while left > U0:
+        done = U0
+        while done < size:
+            at = iova + done
+            left = size - done
             entry, level = find_leaf(mem, regime, at)
-            covers = U1 << level_shift(level)
+            covers = U1 << entry_shift(page_bits, level)
             inside = covers - (at & (covers - U1))
             if entry >= 0:
                 if inside != covers or covers > left:
                     return UNMAP_PARTIAL
                 if clear == 1:
                     mem.words[entry] = U0
-            step = min(inside, left)
-            at += step
-            left -= step
+            done += min(inside, left)
     return MAP_OK
 
 
 @kernel
+def copy_leaf(mem, source, target, iova):
+    """Map the page of `iova` in `target` as it is in `source`, which has it; return MAP_*."""
+    entry, level = find_leaf(mem, source, iova)
+    _, _, _, page_bits = half(source, place(source, iova))
+    bits = entry_shift(page_bits, level)
+    inside = (U1 << bits) - U1
+    desc = mem.words[entry]
+    pa = address_in(desc, bits, page_bits, output_bits(source))
+    attributes = desc & ~(OA_MASK | np.uint64(3))
+    return map_leaf(mem, target, iova & ~inside, pa, level, attributes)
+
+
+@kernel
 def tables_needed(size):
-    """Return an upper bound of the tables that mapping `size` bytes can allocate."""
+    """Return an upper bound of the 4K tables that mapping `size` bytes with 4K pages can allocate."""
     return np.int64(size >> U21) + np.int64(size >> U30) + 8
+
+
+@kernel
+def words_needed(regime, iova, size):
+    """Return an upper bound of the words of tables that mapping `size` bytes can take."""
+    _, _, _, page_bits = half(regime, place(regime, iova))
+    if page_bits == 12:
+        return tables_needed(size) * TABLE_WORDS
+    second = np.int64(size >> entry_shift(page_bits, 2)) + np.int64(size >> entry_shift(page_bits, 1))
+    return (second + 9) << (page_bits - 3)  # one more for the alignment of the first

@@ -13,19 +13,17 @@ import numpy as np
 from smmucore.kernel import inlined, kernel
 
 U0 = np.uint64(0)
-# A tag: valid | context bank | page size | page number at that size.
-TAG_VALID = np.uint64(1 << 63)
-BANK_SHIFT = np.uint64(54)
-BANK_MASK = np.uint64(0xFF)
+# A tag: context bank | size class | page number at that size.  A class is log2 of what the entry covers
+# less 11, and never 0: so no tag is 0.
+BANK_SHIFT = np.uint64(57)
+BANK_MASK = np.uint64(0x7F)
 SIZE_SHIFT = np.uint64(52)
-SIZE_MASK = np.uint64(3)
 NUMBER_MASK = np.uint64((1 << 52) - 1)
-
-# Page sizes in the order a lookup tries them, as log2.
-SIZE_4K = 0
-SIZE_2M = 1
-SIZE_1G = 2
-SIZES = 3
+CLASS_BASE = 11
+CLASS_BITS = 5
+CLASS_MASK = (1 << CLASS_BITS) - 1
+#: An SMMUv2 has at most as many context banks.
+BANKS = 128
 
 
 class Cache(NamedTuple):
@@ -33,8 +31,9 @@ class Cache(NamedTuple):
 
     `tags`, `values`: uint64, shape (units, sets * ways); a set's ways are adjacent, the most
     recently used first.  `ready`: int64, the same shape: when the walk that filled the entry ends; a
-    hit ends no earlier.  `seen`: int64, shape (units,): bit s is set once a page of size s has been
-    inserted, so that sizes never used are never looked for.  `ways`: int64, shape (1,).
+    hit ends no earlier.  `seen`: int64, shape (units,): the size classes inserted so far, smallest lowest,
+    five bits each (no machine has more than eleven), so that sizes never used are never looked for.
+    `ways`: int64, shape (1,).
     """
 
     tags: Any
@@ -59,20 +58,28 @@ def cache(sets: int, ways: int, units: int = 1) -> Cache:
 
 
 @inlined
-def size_shift(size):
-    """Return log2 of the page of size class `size`: 12, 21, 30."""
-    return np.uint64(12 + 9 * size)
-
-
-@inlined
 def tag_of(bank, size, iova):
-    """Return the tag of the page of this size class that holds `iova`."""
+    """Return the tag of the page of size class `size` that holds `iova`."""
     return (
-        TAG_VALID
-        | (np.uint64(bank) << BANK_SHIFT)
+        (np.uint64(bank) << BANK_SHIFT)
         | (np.uint64(size) << SIZE_SHIFT)
-        | (iova >> size_shift(size))
+        | (iova >> np.uint64(size + CLASS_BASE))
     )
+
+
+@kernel
+def with_class(seen, size):
+    """Return `seen` with class `size` in its place."""
+    low = np.int64(0)
+    at = np.int64(0)
+    while True:
+        here = (seen >> at) & CLASS_MASK
+        if here == size:
+            return seen
+        if here == 0 or here > size:
+            return low | (size << at) | ((seen >> at) << (at + CLASS_BITS))
+        low |= here << at
+        at += CLASS_BITS
 
 
 @inlined
@@ -137,22 +144,21 @@ def drop(tags, values, ready, way, ways):
 
 
 @kernel
-def invalidate_range(tags, values, ready, ways, seen, bank, iova, size, shift_extra):
+def invalidate_range(tags, values, ready, ways, seen, bank, iova, size):
     """Remove every entry of `bank` whose page meets the range (TLBIVA).
 
-    `seen` says which page sizes can be there.  `shift_extra` is added to the page's log2 size: 9 for a
-    walk cache, whose entries cover a whole level-3 table.  A short range is looked up page by page, a
-    long one by looking at every entry.
+    `seen` says which sizes can be there.  A short range is looked up page by page, a long one by looking
+    at every entry.
     """
     last = iova + size - np.uint64(1)
     sets = tags.size // ways
-    for page_size in range(SIZES):
-        if (seen >> page_size) & 1 == 0:
-            continue
-        shift = size_shift(page_size) + np.uint64(shift_extra)
+    while seen != 0:
+        page_size = seen & CLASS_MASK
+        seen >>= CLASS_BITS
+        shift = np.uint64(page_size + CLASS_BASE)
         first_page = iova >> shift
         last_page = last >> shift
-        mark = TAG_VALID | (np.uint64(bank) << BANK_SHIFT) | (np.uint64(page_size) << SIZE_SHIFT)
+        mark = (np.uint64(bank) << BANK_SHIFT) | (np.uint64(page_size) << SIZE_SHIFT)
         if last_page - first_page < np.uint64(sets):
             page = first_page
             while page <= last_page:

@@ -8,10 +8,8 @@ from smmucore import bank as rules
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
 from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
-from smmucore.pagetable import LAST_LEVEL
 from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
 from smmucore.registers import RESUME_RETRY
-from smmucore.tlb import tag_of
 from smmucore.walk import leaf_level_of
 
 U0 = np.uint64(0)
@@ -133,7 +131,7 @@ def walk(sim, slot, start, walker):
     done = start + cost.utlb_hit + cost.tlb_hit + cost.walk_cache_hit + reads * cost.walk_mem
     sim.walk_free[who.tbu, walker] = done
     if fault == 0:
-        filled_at(sim.mmu, who.tbu, tag_of(who.bank, LAST_LEVEL - level, row.iova), done)
+        filled_at(sim.mmu, who.tbu, who.bank, row.iova, leaf, done)
         complete(sim, slot, done)
     else:
         send_fault(sim, slot, done, fault, level)

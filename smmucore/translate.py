@@ -17,15 +17,14 @@ from smmucore.pagetable import (
     MAP_ERRORS,
     MAP_OK,
     REGIME,
-    TABLE_WORDS,
     Memory,
     grown,
     map_range,
     memory,
     new_table,
     start_level,
-    tables_needed,
     unmap_range,
+    words_needed,
 )
 from smmucore.records import rows
 from smmucore.sim import Events
@@ -78,7 +77,7 @@ def run(mmu, mem, regimes, banks, ev, at, answers):
             answer.source = source
             answer.reads = reads
         elif op == MAP:
-            if mem.words.size - mem.used[0] < tables_needed(ev.size[at]) * TABLE_WORDS:
+            if mem.words.size - mem.used[0] < words_needed(regimes[b], ev.iova[at], ev.size[at]):
                 return NEED_TABLES, at, MAP_OK
             why = map_range(mem, regimes[b], ev.iova[at], ev.size[at], ev.pa[at], ev.prot[at])
             if why != MAP_OK:

@@ -1,0 +1,214 @@
+"""What a context bank's registers say of its tables, as one record (H3).
+
+A regime that is all zeros but for `ttbr`, `ias` and `start_level` is what Linux gives most masters:
+AArch64 stage 1, 4K granule, TTBR0 alone, 48 output bits.  Its walk has a kernel of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from smmucore.descriptors import (
+    LOW_48,
+    NIBBLE,
+    U0,
+    U1,
+    U3,
+    U48,
+    WIDE_OAS,
+    WIDE_PAGE_BITS,
+    entry_shift,
+    is_wide,
+)
+from smmucore.kernel import inlined
+from smmucore.records import one
+
+# Formats.
+LINUX_4K = 0  # AArch64 stage 1, 4K, TTBR0 alone
+AARCH64_S1 = 1
+AARCH64_S2 = 2
+NESTED = 3  # AArch64 stage 1, whose output and whose tables stage 2 translates
+AARCH32_LPAE = 4
+AARCH32_SHORT = 5
+
+# What the execute-never bits mean.
+XN_AS_ONE = 0  # bit 54 for every privilege: io-pgtable sets it with its twin
+XN_APART = 1  # 54 unprivileged, 53 privileged
+XN_ARM = 2  # as 1; what is writable unprivileged is never executable privileged; execute-only exists
+XN_AARCH32 = 3  # 54 for both, 53 privileged besides
+
+REGIME = np.dtype(
+    [
+        ("ttbr", "u8"),  # PA of the start-level table (TTBR0; VTTBR at stage 2)
+        ("ias", "i8"),  # input address bits of the lower half
+        ("start_level", "i8"),
+        ("format", "i8"),
+        ("granule", "i8"),  # log2 of the granule over 4K: 0, 2, 4
+        ("oas", "i8"),  # output address bits
+        ("epd0", "i8"),  # no walk through TTBR0
+        ("sep", "i8"),  # the input is sign-extended from this bit (TCR2.SEP); 63: it is not
+        ("ttbr1", "u8"),  # the same for the upper half
+        ("ias1", "i8"),
+        ("start_level1", "i8"),
+        ("granule1", "i8"),
+        ("epd1", "i8"),
+        ("execute", "i8"),  # XN_*
+        ("affd", "i8"),  # access flag faults are off
+        ("runs", "i8"),  # a TLB entry covers a whole contiguous run
+        ("afe", "i8"),  # short descriptors: AP[0] is the access flag
+        ("s2_ttbr", "u8"),  # stage 2 of a nested regime
+        ("s2_ias", "i8"),
+        ("s2_start_level", "i8"),
+        ("s2_granule", "i8"),
+        ("s2_oas", "i8"),
+        ("s2_affd", "i8"),
+        ("s2_execute", "i8"),
+    ],
+    align=True,
+)
+
+PAGE_BITS = (12, 14, 16)
+NOWHERE = -1  # an address in neither half
+
+LINUX_OAS = 48
+SIGN_BIT = np.uint64(55)  # VA[55] selects the half
+TTBR_LOW_WIDE = np.uint64(0x3F)  # when wide, TTBR[5:2] is address bits 51:48
+U2 = np.uint64(2)
+
+
+def start_level(ias: int, page_bits: int = 12) -> int:
+    """Return the level at which a walk of `ias` input bits starts.
+
+    >>> [start_level(b) for b in (48, 40, 39, 32)]
+    [0, 0, 1, 1]
+    >>> [start_level(48, p) for p in (14, 16)], start_level(25, 16)
+    ([0, 1], 3)
+    """
+    return 4 - -(-(ias - page_bits) // (page_bits - 3))
+
+
+def _checked(ias: int, page_bits: int, oas: int) -> None:
+    if page_bits not in PAGE_BITS:
+        raise ValueError(f"expected a granule of 12, 14 or 16 bits, found {page_bits}")
+    most = WIDE_OAS if page_bits == WIDE_PAGE_BITS else 48
+    if not 25 <= ias <= most:
+        raise ValueError(f"expected 25 to {most} input bits, found {ias}")
+    if not 32 <= oas <= most:
+        raise ValueError(f"expected 32 to {most} output bits, found {oas}")
+
+
+def aarch64_s1(
+    *,
+    ttbr0: int = 0,
+    ttbr1: int = 0,
+    ias0: int = 48,
+    ias1: int = 48,
+    page_bits: int = 12,
+    page_bits1: int | None = None,
+    oas: int = 48,
+    epd0: bool = False,
+    epd1: bool = True,
+    sep: int = 63,
+    execute: int = XN_APART,
+    affd: bool = False,
+    runs: bool = True,
+) -> Any:
+    """Return the REGIME of an AArch64 stage 1; `ias0` is 64 - T0SZ, `ias1` 64 - T1SZ (H3).
+
+    The 49-bit arrangement of an Adreno: both halves 48 bits, ``epd1=False, sep=48``.
+    """
+    upper = page_bits if page_bits1 is None else page_bits1
+    _checked(ias0, page_bits, oas)
+    _checked(ias1, upper, oas)
+    return one(
+        REGIME,
+        format=AARCH64_S1,
+        ttbr=ttbr0,
+        ias=ias0,
+        start_level=start_level(ias0, page_bits),
+        granule=page_bits - 12,
+        oas=oas,
+        epd0=epd0,
+        sep=sep,
+        ttbr1=ttbr1,
+        ias1=ias1,
+        start_level1=start_level(ias1, upper),
+        granule1=upper - 12,
+        epd1=epd1,
+        execute=execute,
+        affd=affd,
+        runs=runs,
+    )[0]
+
+
+@inlined
+def sign_extended(regime, iova):
+    """Return the input address that TCR2.SEP makes of what is on the bus."""
+    above = np.uint64(63 - regime.sep)
+    return np.uint64(np.int64(iova << above) >> np.int64(above))
+
+
+@inlined
+def half_of(regime, va):
+    """Return which half of an AArch64 stage 1 translates `va`: 0, 1, or NOWHERE (H3).
+
+    VA[55] selects; every bit above the input size has to be a copy of it.
+    """
+    if (va >> SIGN_BIT) & U1 == U0:
+        if regime.epd0 != 0 or va >> np.uint64(regime.ias) != U0:
+            return NOWHERE
+        return 0
+    if regime.epd1 != 0 or ~va >> np.uint64(regime.ias1) != U0:
+        return NOWHERE
+    return 1
+
+
+@inlined
+def table_base(ttbr, ias, level, page_bits, oas):
+    """Return the start table's address: aligned to its own size, ASID and VMID left out."""
+    base = ttbr & LOW_48
+    if is_wide(page_bits, oas):
+        base = (base & ~TTBR_LOW_WIDE) | (((ttbr >> U2) & NIBBLE) << U48)
+    entries_bits = np.uint64(ias) - entry_shift(page_bits, level)
+    return base & ~((U1 << (entries_bits + U3)) - U1)
+
+
+@inlined
+def place(regime, iova):
+    """Return which half's tables hold `iova`, or NOWHERE."""
+    if regime.format == AARCH64_S1:
+        return half_of(regime, sign_extended(regime, iova))
+    return 0 if iova >> np.uint64(regime.ias) == U0 else NOWHERE
+
+
+@inlined
+def output_bits(regime):
+    """Return the output address size."""
+    return LINUX_OAS if regime.format == LINUX_4K else regime.oas
+
+
+@inlined
+def half(regime, which):
+    """Return (TTBR, input bits, start level, log2 of the granule) of a half."""
+    if which == 1:
+        return regime.ttbr1, regime.ias1, regime.start_level1, 12 + regime.granule1
+    return regime.ttbr, regime.ias, regime.start_level, 12 + regime.granule
+
+
+@inlined
+def page_size(regime, which):
+    """Return the size of a half's pages."""
+    return U1 << np.uint64(12 + (regime.granule1 if which == 1 else regime.granule))
+
+
+@inlined
+def last_table_bits(regime, iova):
+    """Return log2 of what the last-level table of `iova` covers: the reach of a walk-cache entry (H2)."""
+    if regime.format == LINUX_4K:
+        return np.int64(21)
+    granule = regime.granule
+    if regime.format == AARCH64_S1 and (sign_extended(regime, iova) >> SIGN_BIT) & U1 != U0:
+        granule = regime.granule1
+    return 12 + granule + 9 + granule
