@@ -16,7 +16,7 @@ from smmucore.leaf import NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
 from smmucore.regime import last_table_bits
 from smmucore.registers import FSR_PF
 from smmucore.tlb import Cache, cache
-from smmucore.walk import leaf_level_of, output_address, walk
+from smmucore.walk import fault_level_of, leaf_level_of, output_address, walk
 from traces.events import (
     PROT_PRIV,
     TLBI_ALL,
@@ -119,9 +119,11 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     wc = mmu.walk_cache
     at = tlb.find(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key)
     cached = wc.values[0, at] if at >= 0 else U0
-    fault, level, leaf, last_table, reads = walk(mem, regime, iova, cached)
+    fault, level, leaf, last_table, reads = walk(mem, regime, iova, need, cached)
     if fault == 0:
         fault = check_rights(leaf, need)
+        if fault != 0:
+            level = fault_level_of(leaf, need)
     if fault == 0:
         if last_table != U0:
             if wc.seen[0] & tlb.CLASS_MASK != reach:
@@ -196,7 +198,7 @@ def translate(mmu, mem, regime, tbu, bank, iova, need):
         fault, level, leaf, reads = walk_and_fill(mmu, mem, regime, tbu, bank, iova, need)
     else:
         fault = check_rights(leaf, need)
-        level = leaf_level_of(leaf)
+        level = leaf_level_of(leaf) if fault == 0 else fault_level_of(leaf, need)
         reads = 0
     pa = U0 if fault else output_address(leaf, iova)
     return fault, level, pa, source, reads

@@ -10,23 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from smmucore.attributes import stage1_attributes, stage2_attributes
 from smmucore.descriptors import (
-    AF,
-    AP_RDONLY,
-    AP_UNPRIV,
-    ATTR_CACHE,
-    ATTR_DEVICE,
-    ATTRINDX_SHIFT,
     LAST_LEVEL,
-    NG,
     OA_MASK,
-    SH_INNER,
-    SH_OUTER,
     TYPE_BLOCK,
     TYPE_MASK,
     TYPE_TABLE,
     VALID,
-    XN,
     address_in,
     entry_shift,
     packed_address,
@@ -34,6 +25,7 @@ from smmucore.descriptors import (
 )
 from smmucore.kernel import kernel
 from smmucore.regime import (
+    AARCH64_S2,
     NOWHERE,
     REGIME,
     half,
@@ -43,7 +35,7 @@ from smmucore.regime import (
     start_level,
     table_base,
 )
-from traces.events import PROT_CACHE, PROT_DEVICE, PROT_EXEC, PROT_PRIV, PROT_READ, PROT_WRITE
+from traces.events import PROT_READ, PROT_WRITE
 
 U0 = np.uint64(0)
 U1 = np.uint64(1)
@@ -129,27 +121,6 @@ def word_index(mem, pa):
 
 
 @kernel
-def leaf_attributes(prot):
-    """Return a leaf's attribute bits for MAP rights, as io-pgtable-arm encodes them.
-
-    nG and AF always; read-only when WRITE is absent; XN when EXEC is.
-    """
-    bits = AF | NG
-    if prot & PROT_WRITE == 0:
-        bits |= AP_RDONLY
-    if prot & PROT_PRIV == 0:
-        bits |= AP_UNPRIV
-    if prot & PROT_EXEC == 0:
-        bits |= XN
-    if prot & PROT_DEVICE:
-        bits |= ATTR_DEVICE << ATTRINDX_SHIFT
-    elif prot & PROT_CACHE:
-        bits |= ATTR_CACHE << ATTRINDX_SHIFT
-    bits |= SH_INNER if prot & PROT_CACHE else SH_OUTER
-    return bits
-
-
-@kernel
 def leaf_level(regime, which, iova, pa, left):
     """Return the level of the largest leaf that IOVA, PA, the bytes left and the granule allow."""
     _, _, start, page_bits = half(regime, which)
@@ -226,7 +197,7 @@ def map_range(mem, regime, iova, size, pa, prot):
         return MAP_OUT_OF_RANGE
     if prot & (PROT_READ | PROT_WRITE) == 0:
         return MAP_OK
-    attributes = leaf_attributes(prot)
+    attributes = stage2_attributes(prot) if regime.format == AARCH64_S2 else stage1_attributes(prot)
     _, _, _, page_bits = half(regime, which)
     done = U0
     while done < size:

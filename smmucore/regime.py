@@ -143,6 +143,49 @@ def aarch64_s1(
     )[0]
 
 
+def aarch64_s2(
+    *,
+    ttbr: int,
+    ias: int,
+    level: int | None = None,
+    page_bits: int = 12,
+    oas: int = 48,
+    execute: int = XN_APART,
+    affd: bool = False,
+    runs: bool = True,
+) -> Any:
+    """Return the REGIME of a stage 2 (H3).
+
+    `level` is the start level that VTCR.SL0 stands for: one below the usual puts up to sixteen start
+    tables side by side at `ttbr`.
+    """
+    _checked(ias, page_bits, oas)
+    return one(
+        REGIME,
+        format=AARCH64_S2,
+        ttbr=ttbr,
+        ias=ias,
+        start_level=start_level(ias, page_bits) if level is None else level,
+        granule=page_bits - 12,
+        oas=oas,
+        execute=execute,
+        affd=affd,
+        runs=runs,
+    )[0]
+
+
+def nested(stage1: Any, stage2: Any) -> Any:
+    """Return the REGIME of an AArch64 `stage1` over a `stage2`.
+
+    MAP into it writes the tables of stage 1 where stage 2 has to map them to themselves.
+    """
+    made = stage1.copy()
+    made.format = NESTED
+    for name in ("ttbr", "ias", "start_level", "granule", "oas", "affd", "execute"):
+        made[f"s2_{name}"] = stage2[name]
+    return made
+
+
 @inlined
 def sign_extended(regime, iova):
     """Return the input address that TCR2.SEP makes of what is on the bus."""
@@ -176,9 +219,15 @@ def table_base(ttbr, ias, level, page_bits, oas):
 
 
 @inlined
+def has_halves(regime):
+    """Tell whether VA[55] selects among two tables."""
+    return regime.format == AARCH64_S1 or regime.format == NESTED
+
+
+@inlined
 def place(regime, iova):
     """Return which half's tables hold `iova`, or NOWHERE."""
-    if regime.format == AARCH64_S1:
+    if has_halves(regime):
         return half_of(regime, sign_extended(regime, iova))
     return 0 if iova >> np.uint64(regime.ias) == U0 else NOWHERE
 
@@ -209,6 +258,6 @@ def last_table_bits(regime, iova):
     if regime.format == LINUX_4K:
         return np.int64(21)
     granule = regime.granule
-    if regime.format == AARCH64_S1 and (sign_extended(regime, iova) >> SIGN_BIT) & U1 != U0:
+    if has_halves(regime) and (sign_extended(regime, iova) >> SIGN_BIT) & U1 != U0:
         granule = regime.granule1
     return 12 + granule + 9 + granule

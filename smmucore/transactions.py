@@ -10,7 +10,7 @@ from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
 from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
 from smmucore.registers import RESUME_RETRY
-from smmucore.walk import leaf_level_of
+from smmucore.walk import fault_level_of
 
 U0 = np.uint64(0)
 ISSUED = -1
@@ -112,7 +112,7 @@ def hit(sim, slot, t, source, leaf, ready):
     if fault == 0:
         complete(sim, slot, done)
     else:
-        send_fault(sim, slot, done, fault, leaf_level_of(leaf))
+        send_fault(sim, slot, done, fault, fault_level_of(leaf, row.need))
 
 
 @kernel

@@ -13,18 +13,22 @@ from smmucore.leaf import (
     LEAF_LEVEL_MASK,
     LEAF_LEVEL_SHIFT,
     LEAF_PA,
+    LEAF_S2_LEVEL_SHIFT,
     LEAF_SIZE_MASK,
     LEAF_SIZE_SHIFT,
     MAY_EXEC,
     MAY_UNPRIV,
     MAY_WRITE,
+    STAGE1_RIGHTS,
+    STAGE_2,
     made_leaf,
 )
 from smmucore.lpae import HIERARCHICAL, descend, stage1_rights, walk_stage1
-from smmucore.regime import LINUX_4K, XN_AS_ONE
+from smmucore.regime import AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
+from smmucore.stage2 import walk_nested, walk_stage2
 
-__all__ = ["MAY_EXEC", "MAY_UNPRIV", "MAY_WRITE", "leaf_level_of", "output_address", "walk", "walk_from"]
+__all__ = ["MAY_EXEC", "MAY_UNPRIV", "MAY_WRITE", "leaf_level_of", "output_address"]
 
 
 @kernel
@@ -70,22 +74,36 @@ def walk_from(mem, start, level, ias, iova):
 
 
 @inlined
-def walk(mem, regime, iova, cached):
-    """Walk `iova` in any regime; `cached` is what `last_table` was for its last-level table, or 0.
+def walk(mem, regime, iova, need, cached):
+    """Walk `iova` in any regime.
 
-    Returns what `walk_from` does.
+    `cached` is what `last_table` was for its last-level table, or 0.  Only a nested walk looks at what
+    the access needs; elsewhere permissions are for the caller to check.  Returns what `walk_from` does;
+    a fault's level says its stage too (`smmucore.leaf.STAGE_2`).
     """
     if regime.format == LINUX_4K:
         start = cached if cached != U0 else regime.ttbr
         level = np.int64(LAST_LEVEL) if cached != U0 else regime.start_level
         return walk_from(mem, start, level, regime.ias, iova)
-    return walk_stage1(mem, regime, iova, cached)
+    if regime.format == AARCH64_S1:
+        return walk_stage1(mem, regime, iova, cached)
+    if regime.format == AARCH64_S2:
+        return walk_stage2(mem, regime, iova, cached)
+    return walk_nested(mem, regime, iova, need)
 
 
 @inlined
 def leaf_level_of(leaf):
     """Return the level a translation was found at."""
     return np.int64((leaf >> LEAF_LEVEL_SHIFT) & LEAF_LEVEL_MASK)
+
+
+@inlined
+def fault_level_of(leaf, need):
+    """Return the level of a permission fault on `leaf`, with its stage: stage 1 is asked first."""
+    if need & STAGE1_RIGHTS & ~leaf != U0:
+        return leaf_level_of(leaf)
+    return np.int64((leaf >> LEAF_S2_LEVEL_SHIFT) & LEAF_LEVEL_MASK) | STAGE_2
 
 
 @inlined

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from smmucore import leaf as leaves
-from smmucore.leaf import size_of
+from smmucore.leaf import STAGE_2, TABLE_OF_STAGE_1, size_of
 from smmucore.mmu import check_rights, rights_needed
-from smmucore.pagetable import Memory
+from smmucore.pagetable import Memory, new_tables
+from smmucore.regime import aarch64_s2
 from smmucore.registers import FSR_ASF
-from smmucore.walk import leaf_level_of, output_address, walk
+from smmucore.walk import fault_level_of, leaf_level_of, output_address, walk
 from tests.reference import walker
 from traces import events as ev
 
 from .tools import FSR_OF as FSR_OF_MOST
-from .tools import reference_memory
+from .tools import RW, map_range, reference_memory
 
 FSR_OF = {**FSR_OF_MOST, walker.ADDRESS_SIZE: FSR_ASF}
 BASE = 0x80_0000_0000
@@ -71,6 +71,7 @@ class Tally:
 
     walks: int = 0
     endings: Counter[Any] = field(default_factory=Counter)
+    stages: Counter[Any] = field(default_factory=Counter)
 
 
 def rights_of(found: walker.Result) -> dict[tuple[int, int], bool]:
@@ -82,32 +83,85 @@ def rights_of(found: walker.Result) -> dict[tuple[int, int], bool]:
     }
 
 
+def covered(found: walker.Result, address: int) -> int:
+    """What one TLB entry may cover: the run, where input and output lie alike in it, or else the page."""
+    apart = ((found.pa or 0) ^ address) & (found.run_size - 1)
+    return found.page_size if apart >= found.page_size else found.run_size
+
+
 def compare(
-    mem: Memory, regime: Any, reference: Any, iova: int, kind: tuple[int, int], tally: Tally
-) -> tuple[int, int]:
-    """Hold one walk against the reference; return (leaf, last table)."""
+    mem: Memory,
+    regime: Any,
+    reference: walker.Regime,
+    iova: int,
+    kind: tuple[int, int],
+    tally: Tally,
+    stage2: walker.Regime | None = None,
+) -> None:
+    """Hold one walk, nested where there is a `stage2`, against the reference."""
     op, private = kind
     access = {"write": op == ev.WRITE, "instruction": op == ev.EXEC, "privileged": bool(private)}
-    fault, level, leaf, last, reads = walk(mem, regime, np.uint64(iova), np.uint64(0))
+    need = np.uint64(rights_needed(op, private))
+    fault, level, leaf, _, reads = walk(mem, regime, np.uint64(iova), need, np.uint64(0))
     if fault == 0:
-        fault = check_rights(leaf, rights_needed(op, private))
-    want = walker.walk(reference, reference_memory(mem), iova, **access)
+        fault = check_rights(leaf, need)
+        level = fault_level_of(leaf, need) if fault else level
+    memory = reference_memory(mem)
+    if stage2 is None:
+        want = walker.walk(reference, memory, iova, **access)
+    else:
+        want = walker.walk_nested(reference, stage2, memory, iova, **access)
     where = f"{iova:#x} {kind} {reference} {want}"
-    assert (int(fault), int(level)) == (FSR_OF[want.fault], want.level), where
+    assert (int(fault), int(level) & 3) == (FSR_OF[want.fault], want.level), where
+    if want.fault is not None:
+        assert bool(level & STAGE_2) == (want.stage == 2), where
+        assert bool(level & TABLE_OF_STAGE_1) == want.s1ptw, where
     # The reference lists a read that aborts; the core counts what arrived.
     assert int(reads) == sum(word is not None for _, word in want.reads), where
     if want.fault is None:
         assert int(output_address(leaf, np.uint64(iova))) == want.pa, where
         assert leaf_level_of(leaf) == want.level, where
-        size = 1 << int(size_of(leaf))
-        assert size in (want.page_size, want.run_size), where
-        if size != want.run_size:  # a run whose addresses do not line up
-            assert want.contiguous and (want.pa ^ iova) & (want.run_size - 1) & ~(want.page_size - 1), where
+        covers = covered(want, iova)
+        if want.stage1 is not None and want.stage2 is not None:
+            covers = min(covered(want.stage1, iova), covered(want.stage2, want.stage1.pa or 0))
+        assert 1 << int(size_of(leaf)) == covers, where
         for (other, its), allowed in rights_of(want).items():
-            assert (check_rights(leaf, rights_needed(other, its)) == 0) == allowed, where
+            assert (check_rights(leaf, np.uint64(rights_needed(other, its))) == 0) == allowed, where
     tally.walks += 1
     tally.endings[want.fault, want.level] += 1
-    return leaf, last
+    tally.stages[want.fault, want.stage, want.s1ptw] += 1
 
 
-__all__ = ["BASE", "KINDS", "Tally", "compare", "leaves", "random_tables"]
+def nested_tables(
+    rng: random.Random, page_bits: int, s2_page_bits: int
+) -> tuple[Memory, list[int], Any, walker.Regime]:
+    """Random tables of stage 1, and the stage 2 beneath them.
+
+    Stage 2 maps most pages of those tables, in another order, and anything else at random.
+    """
+    words = 1 << (page_bits - 3)
+    mem, tables = random_tables(rng, page_bits, 40, count=4)
+    room = np.zeros(1 << 18, np.uint64)
+    room[: mem.words.size] = mem.words
+    mem = Memory(room, mem.base, np.array([4 * words], np.int64))
+    level = {12: 1, 14: 2, 16: 2}[s2_page_bits]  # 2, 16 and 1 start tables
+    shift = s2_page_bits + (3 - level) * (s2_page_bits - 3)
+    root = int(new_tables(mem, 1 << (40 - shift)))
+    below = [int(new_tables(mem, 1 << (s2_page_bits - 3))) for _ in range(2)]
+    for table, count in ((root, 1 << (40 - shift)), *((at, 1 << (s2_page_bits - 3)) for at in below)):
+        some = np.array([random_descriptor(rng, s2_page_bits, below, 44) for _ in range(97)], np.uint64)
+        first = (table - BASE) >> 3
+        picks = np.random.default_rng(rng.getrandbits(32)).integers(0, some.size, count)
+        mem.words[first : first + count] = some[picks]
+    mem.words[((root - BASE) >> 3) + (BASE >> shift)] = 0
+    regime = aarch64_s2(ttbr=root, ias=40, level=level, page_bits=s2_page_bits, oas=44)
+    reference = walker.Regime(
+        walker.AARCH64_S2, ttbr0=root, t0sz=24, start_level=level, granule=1 << s2_page_bits, oas=44
+    )
+    size = 1 << s2_page_bits
+    pages = [BASE + at for at in range(0, 4 * words * 8, size)]
+    for ipa, pa in zip(pages, rng.sample(pages, len(pages)), strict=True):
+        draw = rng.random()
+        if draw > 0.07:
+            assert map_range(mem, regime, ipa, size, pa, ev.PROT_WRITE if draw < 0.14 else RW) == 0
+    return mem, tables, regime, reference

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from smmucore import pagetable
+from smmucore.leaf import STAGE_2
 from smmucore.pagetable import MAP_MISALIGNED, MAP_OK, MAP_OUT_OF_RANGE, Memory, memory, new_tables
-from smmucore.regime import aarch64_s1
+from smmucore.regime import aarch64_s1, aarch64_s2, nested
 from smmucore.translate import Translator
 from tests.reference import walker
 from traces import events as ev
 
-from .tables import KINDS, Tally, compare
+from .tables import BASE, KINDS, Tally, compare
 from .tools import RW, K, M, Row, events, map_range, put, unmap_range, word_at
 
 PAGE_BITS = [12, 14, 16]
@@ -189,3 +190,51 @@ def test_pxn_and_uxn_are_told_apart() -> None:
     rows = [Row(ev.EXEC, n * 4 * K, 4, 0, private) for private in (0, ev.PROT_PRIV) for n in range(4)]
     faults = [int(answer.fault) != 0 for answer in translator.feed(events(rows))]
     assert faults == [False, False, True, True, False, True, False, True]
+
+
+# --- Stage 2
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("page_bits", "ias", "level"), [(12, 40, 1), (12, 48, 0), (14, 40, 2), (16, 42, 2)])
+def test_what_is_mapped_at_stage_2_is_what_a_walk_finds(page_bits: int, ias: int, level: int) -> None:
+    mem = memory(1024)
+    shift = page_bits + (3 - level) * (page_bits - 3)
+    ttbr = int(new_tables(mem, 1 << (ias - shift)))
+    regime = aarch64_s2(ttbr=ttbr, ias=ias, level=level, page_bits=page_bits, oas=44)
+    reference = walker.Regime(
+        walker.AARCH64_S2, ttbr0=ttbr, t0sz=64 - ias, start_level=level, granule=1 << page_bits, oas=44
+    )
+    page, top = 1 << page_bits, 1 << ias
+    rights = (ev.PROT_READ, ev.PROT_WRITE, RW, RW | ev.PROT_EXEC, ev.PROT_EXEC | ev.PROT_READ)
+    for n, prot in enumerate(rights):
+        for base in (0, top - 16 * page):
+            iova = base + n * page
+            assert map_range(mem, regime, iova, page, (n + 7) * page, prot) == MAP_OK
+            for kind in KINDS:
+                tally = Tally()
+                compare(mem, regime, reference, iova + 9, kind, tally)
+                allowed = prot & (ev.PROT_READ, ev.PROT_WRITE, ev.PROT_EXEC)[kind[0]]
+                assert tally.endings[None if allowed else walker.PERMISSION, 3] == 1
+    assert map_range(mem, regime, top, page, 0) == MAP_OUT_OF_RANGE
+
+
+@pytest.mark.nojit
+def test_a_permission_fault_on_a_hit_tells_the_stage_that_refused() -> None:
+    translator = Translator.empty([48])
+    mem = translator.mem
+    at = int(new_tables(mem, 512))
+    stage2 = aarch64_s2(ttbr=int(new_tables(mem, 512)), ias=40, level=0)
+    assert map_range(mem, stage2, BASE, 64 * M, BASE, RW) == MAP_OK
+    assert map_range(mem, stage2, 0, 4 * K, 4 * M, ev.PROT_READ) == MAP_OK
+    assert map_range(mem, stage2, 4 * K, 4 * K, 4 * M, RW) == MAP_OK
+    both = nested(aarch64_s1(ttbr0=at), stage2)
+    for name in both.dtype.names:
+        translator.regimes[0][name] = both[name]
+    assert map_range(mem, both, M, 4 * K, 0, RW) == MAP_OK
+    assert map_range(mem, both, 2 * M, 4 * K, 4 * K, ev.PROT_READ) == MAP_OK
+    rows = [Row(op, iova + 4) for iova in (M, 2 * M) for op in (ev.READ, ev.WRITE)]
+    answers = translator.feed(events(rows))
+    assert [int(pa) for pa in answers.pa] == [4 * M + 4, 0, 4 * M + 4, 0]
+    assert [int(level) for level in answers.level] == [3, 3 | STAGE_2, 3, 3]
+    assert translator.counts["walks"] == 2

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smmucore.regime import XN_APART, XN_ARM, aarch64_s1, start_level
+from smmucore.regime import XN_APART, XN_ARM, aarch64_s1, aarch64_s2, nested, start_level
 from smmucore.walk import walk
 from tests.reference import walker
 
-from .tables import KINDS, Tally, compare, random_tables
+from .tables import KINDS, Tally, compare, nested_tables, random_tables
 
 PAGE_BITS = [12, 14, 16]
+NONE = np.uint64(0)
 OAS = [32, 36, 40, 42, 44, 48]
 
 
@@ -142,10 +143,113 @@ def test_a_walk_from_the_last_table_reads_one_descriptor_and_ends_alike(page_bit
         )
         for _ in range(300):
             iova = np.uint64(random_s1_address(rng, regime))
-            whole = walk(mem, regime, iova, np.uint64(0))
+            whole = walk(mem, regime, iova, NONE, NONE)
             if whole[3]:
-                short = walk(mem, regime, iova, np.uint64(whole[3]))
+                short = walk(mem, regime, iova, NONE, np.uint64(whole[3]))
                 assert short[:4] == whole[:4]
                 assert short[4] == 1
                 again += 1
     assert again > 5
+
+
+# --- Stage 2, and stage 1 over stage 2
+
+
+def random_s2(
+    rng: random.Random, page_bits: int, tables: list[int], *, oas: int | None = None
+) -> tuple[Any, walker.Regime]:
+    """A stage 2 of any start level, those that do not fit too; `tables` are in one row."""
+    ias = rng.randint(32, 48)
+    oas = oas or rng.choice((36, 40, 42, 44, 48))
+    level = start_level(ias, page_bits)
+    usual = rng.random()
+    if usual < 0.4:
+        level = min(level + 1, 3)  # concatenated, or too many tables
+    elif usual < 0.5:
+        level = rng.randint(0, 3)
+    affd, arm = rng.random() < 0.1, rng.random() < 0.3
+    ttbr = rng.choice(tables) | rng.getrandbits(8) << 48
+    regime = aarch64_s2(
+        ttbr=ttbr,
+        ias=ias,
+        level=level,
+        page_bits=page_bits,
+        oas=oas,
+        execute=XN_ARM if arm else XN_APART,
+        affd=affd,
+    )
+    reference = walker.Regime(
+        walker.AARCH64_S2,
+        ttbr0=ttbr,
+        t0sz=64 - ias,
+        start_level=level,
+        granule=1 << page_bits,
+        oas=oas,
+        affd=affd,
+        arm_execute_rules=arm,
+    )
+    return regime, reference
+
+
+def check_s2(seed: int, page_bits: int, regimes: int, count: int) -> Tally:
+    rng = random.Random(seed * 5 + page_bits)
+    tally = Tally()
+    for _ in range(regimes):
+        mem, tables = random_tables(rng, page_bits, 44, count=17)
+        for _ in range(4):
+            regime, reference = random_s2(rng, page_bits, tables)
+            for _ in range(count):
+                ipa = rng.getrandbits(int(regime.ias) + (rng.random() < 0.02))
+                compare(mem, regime, reference, ipa, rng.choice(KINDS), tally)
+    return tally
+
+
+# 12 x 4 x 450 = 21,600 walks a granule.
+@pytest.mark.parametrize("page_bits", PAGE_BITS)
+def test_random_walks_of_stage_2_end_as_the_reference_says(page_bits: int) -> None:
+    tally = check_s2(1, page_bits, 12, 450)
+    assert tally.walks == 21_600
+    for level in (1, 2, 3):
+        assert tally.endings[walker.TRANSLATION, level]
+    for level in (2, 3):
+        for fault in (None, walker.ACCESS_FLAG, walker.PERMISSION, walker.ADDRESS_SIZE):
+            assert tally.endings[fault, level], (fault, level)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("page_bits", PAGE_BITS)
+def test_a_few_random_walks_of_stage_2_end_as_the_reference_says(page_bits: int) -> None:
+    assert check_s2(2, page_bits, 2, 40).walks == 320
+
+
+def check_nested(seed: int, page_bits: int, tables: int, count: int) -> Tally:
+    rng = random.Random(seed * 7 + page_bits)
+    tally = Tally()
+    for _ in range(tables):
+        mem, at, stage2, reference2 = nested_tables(rng, page_bits, rng.choice(PAGE_BITS))
+        for _ in range(4):
+            stage1, reference1 = random_s1(rng, page_bits, at)
+            both = nested(stage1, stage2)
+            for _ in range(count):
+                iova = random_s1_address(rng, stage1)
+                compare(mem, both, reference1, iova, rng.choice(KINDS), tally, reference2)
+    return tally
+
+
+# 12 x 4 x 450 = 21,600 walks a granule of stage 1.
+@pytest.mark.parametrize("page_bits", PAGE_BITS)
+def test_random_walks_of_stage_1_over_stage_2_end_as_the_reference_says(page_bits: int) -> None:
+    tally = check_nested(1, page_bits, 12, 450)
+    assert tally.walks == 21_600
+    for fault in (walker.TRANSLATION, walker.ACCESS_FLAG, walker.PERMISSION):
+        assert tally.stages[fault, 1, False], fault
+        assert tally.stages[fault, 2, False], fault
+    assert tally.stages[walker.TRANSLATION, 2, True]
+    assert tally.stages[walker.PERMISSION, 2, True]
+    assert tally.stages[None, 1, False] > 50
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("page_bits", PAGE_BITS)
+def test_a_few_random_walks_of_stage_1_over_stage_2_end_as_the_reference_says(page_bits: int) -> None:
+    assert check_nested(2, page_bits, 2, 40).walks == 320
