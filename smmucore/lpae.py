@@ -1,4 +1,4 @@
-"""Walks of the 64-bit descriptors: AArch64 stage 1, with any granule (H3).
+"""Walks of the 64-bit descriptors: AArch64 stage 1 with any granule, AArch32 stage 1 (H3).
 
 Every rule has one kernel, inlined where it is used: the quick walk of Linux's 4K tables gives it
 constants, the general one a regime.
@@ -42,13 +42,14 @@ from smmucore.leaf import (
 )
 from smmucore.pagetable import word_index
 from smmucore.regime import (
+    AARCH32_LPAE,
     NOWHERE,
     XN_AARCH32,
     XN_ARM,
     XN_AS_ONE,
     half,
-    half_of,
-    sign_extended,
+    input_of,
+    place,
     table_base,
 )
 from smmucore.registers import FSR_AFF, FSR_ASF, FSR_EF, FSR_TF
@@ -186,7 +187,9 @@ def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
 
 @kernel
 def walk_stage1(mem, regime, iova, cached):
-    """Walk an AArch64 stage 1: halves, granules, output sizes (H3).
+    """Walk an AArch64 stage 1, or an AArch32 one with long descriptors: halves, granules, sizes (H3).
+
+    An address that no half has is a fault at level 0, in AArch32 at level 1; nothing is read.
 
     Parameters
     ----------
@@ -197,10 +200,9 @@ def walk_stage1(mem, regime, iova, cached):
     -------
     As `smmucore.walk.walk_from`.
     """
-    va = sign_extended(regime, iova)
-    which = half_of(regime, va)
+    which = place(regime, iova)
     if which == NOWHERE:
-        return FSR_TF, np.int64(0), U0, U0, np.int64(0)
+        return FSR_TF, np.int64(1 if regime.format == AARCH32_LPAE else 0), U0, U0, np.int64(0)
     ttbr, ias, level, page_bits = half(regime, which)
     oas = regime.oas
     if cached != U0:
@@ -210,6 +212,7 @@ def walk_stage1(mem, regime, iova, cached):
         start = table_base(ttbr, ias, level, page_bits, oas)
         if start >> np.uint64(oas) != U0:
             return FSR_ASF, np.int64(0), U0, U0, np.int64(0)  # of TTBR itself
+    va = input_of(regime, iova)
     top = min(np.uint64(ias), entry_shift(page_bits, level - 1))
     mask = (U1 << (top - entry_shift(page_bits, level))) - U1
     fault, level, desc, pa, last, reads = descend(

@@ -29,6 +29,7 @@ from smmucore.regime import (
     NOWHERE,
     REGIME,
     half,
+    input_of,
     output_bits,
     page_size,
     place,
@@ -143,12 +144,13 @@ def entry_of(mem, table, iova, shift, bits):
 def map_leaf(mem, regime, iova, pa, level, attributes):
     """Write one leaf, making the tables above it; return MAP_*."""
     ttbr, ias, at, page_bits = half(regime, place(regime, iova))
+    va = input_of(regime, iova)
     oas = output_bits(regime)
     table = table_base(ttbr, ias, at, page_bits, oas)
     shift = entry_shift(page_bits, at)
     bits = np.uint64(ias) - shift
     while at < level:
-        entry = entry_of(mem, table, iova, shift, bits)
+        entry = entry_of(mem, table, va, shift, bits)
         desc = mem.words[entry]
         if desc & VALID == U0:
             below = new_table(mem) if page_bits == 12 else new_tables(mem, 1 << (page_bits - 3))
@@ -162,7 +164,7 @@ def map_leaf(mem, regime, iova, pa, level, attributes):
         at += 1
         shift = entry_shift(page_bits, at)
         bits = np.uint64(page_bits - 3)
-    entry = entry_of(mem, table, iova, shift, bits)
+    entry = entry_of(mem, table, va, shift, bits)
     desc = mem.words[entry]
     # A table in a block's place is dropped, as io-pgtable frees it; a leaf is never overwritten.
     if desc & VALID != U0 and (level == LAST_LEVEL or desc & TYPE_MASK != TYPE_TABLE):
@@ -213,12 +215,13 @@ def map_range(mem, regime, iova, size, pa, prot):
 def find_leaf(mem, regime, iova):
     """Return (index of the leaf's word or -1, level reached)."""
     ttbr, ias, level, page_bits = half(regime, place(regime, iova))
+    va = input_of(regime, iova)
     oas = output_bits(regime)
     table = table_base(ttbr, ias, level, page_bits, oas)
     shift = entry_shift(page_bits, level)
     bits = np.uint64(ias) - shift
     while True:
-        entry = entry_of(mem, table, iova, shift, bits)
+        entry = entry_of(mem, table, va, shift, bits)
         desc = mem.words[entry]
         if desc & VALID == U0:
             return -1, level

@@ -76,6 +76,8 @@ LINUX_OAS = 48
 SIGN_BIT = np.uint64(55)  # VA[55] selects the half
 TTBR_LOW_WIDE = np.uint64(0x3F)  # when wide, TTBR[5:2] is address bits 51:48
 U2 = np.uint64(2)
+U32 = np.uint64(32)
+LOW_32 = np.uint64((1 << 32) - 1)
 
 
 def start_level(ias: int, page_bits: int = 12) -> int:
@@ -174,6 +176,38 @@ def aarch64_s2(
     )[0]
 
 
+def aarch32_lpae(
+    *,
+    ttbr0: int = 0,
+    ttbr1: int = 0,
+    t0sz: int = 0,
+    t1sz: int = 0,
+    epd0: bool = False,
+    epd1: bool = True,
+    affd: bool = False,
+    runs: bool = True,
+) -> Any:
+    """Return the REGIME of an AArch32 stage 1 with long descriptors: 32 bits in, 40 out (H3)."""
+    if not (0 <= t0sz <= 7 and 0 <= t1sz <= 7):
+        raise ValueError(f"expected T0SZ and T1SZ of 0 to 7, found {t0sz} and {t1sz}")
+    return one(
+        REGIME,
+        format=AARCH32_LPAE,
+        ttbr=ttbr0,
+        ias=32 - t0sz,
+        start_level=start_level(32 - t0sz),
+        oas=40,
+        epd0=epd0,
+        ttbr1=ttbr1,
+        ias1=32 - t1sz,
+        start_level1=start_level(32 - t1sz),
+        epd1=epd1,
+        execute=XN_AARCH32,
+        affd=affd,
+        runs=runs,
+    )[0]
+
+
 def nested(stage1: Any, stage2: Any) -> Any:
     """Return the REGIME of an AArch64 `stage1` over a `stage2`.
 
@@ -219,9 +253,34 @@ def table_base(ttbr, ias, level, page_bits, oas):
 
 
 @inlined
+def half_of_32(regime, va):
+    """Return which half of an AArch32 long-descriptor regime translates `va`: 0, 1, or NOWHERE (H3).
+
+    TTBR1 has the high 2^(32 - T1SZ) bytes, or with T1SZ 0 all that TTBR0 leaves; where both claim an
+    address it is TTBR1's.
+    """
+    if va >> U32 != U0:
+        return NOWHERE
+    low = va >> np.uint64(regime.ias) == U0
+    if regime.ias1 == 32:
+        high = not low
+    else:
+        high = (va ^ LOW_32) >> np.uint64(regime.ias1) == U0
+    if high:
+        return NOWHERE if regime.epd1 != 0 else 1
+    return 0 if low and regime.epd0 == 0 else NOWHERE
+
+
+@inlined
 def has_halves(regime):
     """Tell whether VA[55] selects among two tables."""
     return regime.format == AARCH64_S1 or regime.format == NESTED
+
+
+@inlined
+def input_of(regime, iova):
+    """Return the address that the tables are walked with."""
+    return sign_extended(regime, iova) if has_halves(regime) else iova
 
 
 @inlined
@@ -229,6 +288,8 @@ def place(regime, iova):
     """Return which half's tables hold `iova`, or NOWHERE."""
     if has_halves(regime):
         return half_of(regime, sign_extended(regime, iova))
+    if regime.format == AARCH32_LPAE:
+        return half_of_32(regime, iova)
     return 0 if iova >> np.uint64(regime.ias) == U0 else NOWHERE
 
 

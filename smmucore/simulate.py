@@ -52,6 +52,7 @@ from smmucore.records import (
     rows,
 )
 from smmucore.sim import Events, Host, Sim
+from smmucore.tlb import BANKS
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -177,6 +178,8 @@ def build(setup: Setup) -> Sim:
     """Return the state of a run that has not begun."""
     hw = setup.hardware
     nb = len(setup.ias)
+    if nb > BANKS:
+        raise ValueError(f"expected at most {BANKS} context banks, found {nb}")
     streams = sorted({r.stream for r in setup.requesters})
     banks = rows(BANK, nb)
     banks.head = NOBODY

@@ -28,6 +28,7 @@ from smmucore.pagetable import (
 )
 from smmucore.records import rows
 from smmucore.sim import Events
+from smmucore.tlb import BANKS
 from traces.events import EXEC, MAP, TLBI, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.
@@ -121,6 +122,8 @@ class Translator:
         walk_cache: tuple[int, int] = (16, 4),
     ) -> Translator:
         """Return a translator with empty tables; `ias` per bank, `banks` per requester."""
+        if len(ias) > BANKS:
+            raise ValueError(f"expected at most {BANKS} context banks, found {len(ias)}")
         mem = memory()
         regimes = rows(REGIME, len(ias))
         for regime, bits in zip(regimes, ias, strict=True):

@@ -24,7 +24,7 @@ from smmucore.leaf import (
     made_leaf,
 )
 from smmucore.lpae import HIERARCHICAL, descend, stage1_rights, walk_stage1
-from smmucore.regime import AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
+from smmucore.regime import AARCH32_LPAE, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
 from smmucore.stage2 import walk_nested, walk_stage2
 
@@ -85,7 +85,7 @@ def walk(mem, regime, iova, need, cached):
         start = cached if cached != U0 else regime.ttbr
         level = np.int64(LAST_LEVEL) if cached != U0 else regime.start_level
         return walk_from(mem, start, level, regime.ias, iova)
-    if regime.format == AARCH64_S1:
+    if regime.format == AARCH64_S1 or regime.format == AARCH32_LPAE:
         return walk_stage1(mem, regime, iova, cached)
     if regime.format == AARCH64_S2:
         return walk_stage2(mem, regime, iova, cached)

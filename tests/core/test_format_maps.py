@@ -11,7 +11,7 @@ import pytest
 from smmucore import pagetable
 from smmucore.leaf import STAGE_2
 from smmucore.pagetable import MAP_MISALIGNED, MAP_OK, MAP_OUT_OF_RANGE, Memory, memory, new_tables
-from smmucore.regime import aarch64_s1, aarch64_s2, nested
+from smmucore.regime import aarch32_lpae, aarch64_s1, aarch64_s2, nested
 from smmucore.translate import Translator
 from tests.reference import walker
 from traces import events as ev
@@ -131,6 +131,24 @@ def test_a_range_is_in_whole_pages_of_the_granule_and_in_one_half(page_bits: int
     assert map_range(mem, regime, (1 << 64) - page, page, 0) == MAP_OK
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize(("t0sz", "t1sz"), [(0, 0), (1, 1), (2, 3), (3, 0)])
+def test_what_is_mapped_with_long_descriptors_of_aarch32_is_what_a_walk_finds(t0sz: int, t1sz: int) -> None:
+    rng = random.Random(t0sz)
+    mem = memory(1024)
+    words: dict[str, Any] = {
+        "ttbr0": int(new_tables(mem, 512)),
+        "ttbr1": int(new_tables(mem, 512)),
+        "t0sz": t0sz,
+        "t1sz": t1sz,
+        "epd1": t0sz == 0,
+    }
+    regime, reference = aarch32_lpae(**words), walker.Regime(walker.AARCH32_LPAE_S1, **words)
+    bases = [0, 64 * M] if t0sz == 0 else [0, 64 * M, 0xF000_0000]
+    assert check_maps(rng, mem, regime, reference, 12, 40, bases).walks
+    assert map_range(mem, regime, 1 << 32, 4 * K, 0) == MAP_OUT_OF_RANGE
+
+
 # --- A TLB entry may cover a contiguous run (H2)
 
 
@@ -238,3 +256,13 @@ def test_a_permission_fault_on_a_hit_tells_the_stage_that_refused() -> None:
     assert [int(pa) for pa in answers.pa] == [4 * M + 4, 0, 4 * M + 4, 0]
     assert [int(level) for level in answers.level] == [3, 3 | STAGE_2, 3, 3]
     assert translator.counts["walks"] == 2
+
+
+@pytest.mark.nojit
+def test_a_tag_has_room_for_as_many_banks_as_an_smmu_has() -> None:
+    translator = Translator.empty([39] * 128)
+    rows = [Row(ev.MAP, 0, 4 * K, (bank + 1) * M, RW, bank) for bank in (0, 64, 127)]
+    rows += [Row(ev.READ, 5, requester=bank) for bank in (0, 64, 127)]
+    assert [int(pa) for pa in translator.feed(events(rows)).pa[3:]] == [M + 5, 65 * M + 5, 128 * M + 5]
+    with pytest.raises(ValueError, match="at most 128"):
+        Translator.empty([39] * 129)

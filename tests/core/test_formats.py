@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smmucore.regime import XN_APART, XN_ARM, aarch64_s1, aarch64_s2, nested, start_level
+from smmucore.regime import XN_APART, XN_ARM, aarch32_lpae, aarch64_s1, aarch64_s2, nested, start_level
 from smmucore.walk import walk
 from tests.reference import walker
 
@@ -253,3 +253,47 @@ def test_random_walks_of_stage_1_over_stage_2_end_as_the_reference_says(page_bit
 @pytest.mark.parametrize("page_bits", PAGE_BITS)
 def test_a_few_random_walks_of_stage_1_over_stage_2_end_as_the_reference_says(page_bits: int) -> None:
     assert check_nested(2, page_bits, 2, 40).walks == 320
+
+
+# --- AArch32, long descriptors
+
+
+def random_lpae(rng: random.Random, tables: list[int]) -> tuple[Any, walker.Regime]:
+    words: dict[str, Any] = {
+        "ttbr0": rng.choice(tables) if rng.random() < 0.95 else 1 << 45,
+        "ttbr1": rng.choice(tables),
+        "t0sz": rng.choice((0, 0, *range(8))),
+        "t1sz": rng.choice((0, 0, *range(8))),
+        "epd0": rng.random() < 0.05,
+        "epd1": rng.random() < 0.3,
+        "affd": rng.random() < 0.1,
+    }
+    return aarch32_lpae(**words), walker.Regime(walker.AARCH32_LPAE_S1, **words)
+
+
+def check_lpae(seed: int, tables: int, count: int) -> Tally:
+    rng = random.Random(seed)
+    tally = Tally()
+    for _ in range(tables):
+        mem, at = random_tables(rng, 12, 40)
+        for _ in range(8):
+            regime, reference = random_lpae(rng, at)
+            for _ in range(count):
+                iova = rng.getrandbits(32) if rng.random() < 0.97 else rng.getrandbits(64)
+                iova >>= rng.choice((0, 0, 0, 1, 3, 7))
+                compare(mem, regime, reference, iova, rng.choice(KINDS), tally)
+    return tally
+
+
+# 12 x 8 x 230 = 22,080 walks.
+def test_random_walks_of_aarch32_long_descriptors_end_as_the_reference_says() -> None:
+    tally = check_lpae(1, 12, 230)
+    assert tally.walks == 22_080
+    for level in (1, 2, 3):
+        for fault in (None, walker.TRANSLATION, walker.ACCESS_FLAG, walker.PERMISSION, walker.ADDRESS_SIZE):
+            assert tally.endings[fault, level], (fault, level)
+
+
+@pytest.mark.nojit
+def test_a_few_random_walks_of_aarch32_long_descriptors_end_as_the_reference_says() -> None:
+    assert check_lpae(2, 2, 20).walks == 320
