@@ -31,7 +31,6 @@ AARCH64_S1 = 1
 AARCH64_S2 = 2
 NESTED = 3  # AArch64 stage 1, whose output and whose tables stage 2 translates
 AARCH32_LPAE = 4
-AARCH32_SHORT = 5
 
 # What the execute-never bits mean.
 XN_AS_ONE = 0  # bit 54 for every privilege: io-pgtable sets it with its twin
@@ -57,7 +56,6 @@ REGIME = np.dtype(
         ("execute", "i8"),  # XN_*
         ("affd", "i8"),  # access flag faults are off
         ("runs", "i8"),  # a TLB entry covers a whole contiguous run
-        ("afe", "i8"),  # short descriptors: AP[0] is the access flag
         ("s2_ttbr", "u8"),  # stage 2 of a nested regime
         ("s2_ias", "i8"),
         ("s2_start_level", "i8"),
