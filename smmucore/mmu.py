@@ -27,6 +27,10 @@ from traces.events import (
 
 U0 = np.uint64(0)
 
+# Typed, because numba would compile a kernel once more for a literal.
+ONLY = np.int64(0)  # the one unit of the TLB and of the walk cache
+AT_ONCE = np.int64(0)  # an entry whose walk has ended already, as far as is known yet
+
 # Where an answer came from.
 MISS = -1
 FROM_UTLB = 0
@@ -128,10 +132,10 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
         if last_table != U0:
             if wc.seen[0] & tlb.CLASS_MASK != reach:
                 wc.seen[0] = tlb.with_class(wc.seen[0], reach)
-            tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, 0)
+            tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, AT_ONCE)
         size = size_of(leaf) - tlb.CLASS_BASE
         tag = tlb.tag_of(bank, size, iova)
-        _fill(mmu.tlb, 0, size, tag, leaf)
+        _fill(mmu.tlb, ONLY, size, tag, leaf)
         _fill(mmu.utlb, tbu, size, tag, leaf)
     return fault, level, leaf, reads
 
@@ -140,7 +144,7 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
 def _fill(which, unit, size, tag, leaf):
     if which.seen[unit] & tlb.CLASS_MASK != size:
         which.seen[unit] = tlb.with_class(which.seen[unit], size)
-    tlb.insert(which.tags[unit], which.values[unit], which.ready[unit], which.ways[0], tag, leaf, 0)
+    tlb.insert(which.tags[unit], which.values[unit], which.ready[unit], which.ways[0], tag, leaf, AT_ONCE)
 
 
 @kernel
@@ -157,9 +161,9 @@ def invalidate(mmu, kind, bank, iova, size):
     kind = kind & TLBI_KIND_MASK
     for unit in range(mmu.utlb.tags.shape[0]):
         _invalidate_one(mmu.utlb, unit, kind, bank, iova, size)
-    _invalidate_one(mmu.tlb, 0, kind, bank, iova, size)
+    _invalidate_one(mmu.tlb, ONLY, kind, bank, iova, size)
     if kind != TLBI_VA_LAST:
-        _invalidate_one(mmu.walk_cache, 0, kind, bank, iova, size)
+        _invalidate_one(mmu.walk_cache, ONLY, kind, bank, iova, size)
 
 
 @kernel
