@@ -75,8 +75,3 @@ def sctlr(policy: Policy) -> int:
     if policy.hupcf:
         value |= SCTLR_HUPCF
     return value
-
-
-def wakes_worker(policy: Policy, client: Client) -> bool:
-    """Tell whether the pair ever queues the worker."""
-    return bool(listing(policy, client).worker)
