@@ -11,8 +11,9 @@ import numpy as np
 
 from smmucore import contexts as cpu
 from smmucore.handler import run_context
+from smmucore.invalidate import invalidate
 from smmucore.kernel import inlined, kernel
-from smmucore.mmu import invalidate, rights_needed
+from smmucore.mmu import rights_needed
 from smmucore.pagetable import (
     MAP_OK,
     PAGE_ROOM,
@@ -203,10 +204,10 @@ def trace_time(sim, ev, at):
     """
     t = max(ev.t[at], sim.clock.now)
     if ev.op[at] <= EXEC:
-        return t if room_for(sim, ev.requester[at], np.int64(ev.op[at])) else NEVER
+        return t if room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])) else NEVER
     if sim.clock.fence == 0:
         return t
-    return max(t, fence_time(sim, sim.requesters[ev.requester[at]].bank))
+    return max(t, fence_time(sim, sim.requesters[np.int64(ev.requester[at])].bank))
 
 
 @kernel
@@ -222,7 +223,7 @@ def run_trace(sim, ev, at, before, t_lane):
     arrivals = clock.arrivals
     while at < n and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
         t = max(ev.t[at], clock.now)
-        if t >= before or t > t_lane or not room_for(sim, ev.requester[at], np.int64(ev.op[at])):
+        if t >= before or t > t_lane or not room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])):
             break
         clock.now = t
         offer_event(sim, ev, at, t)
@@ -234,9 +235,10 @@ def run_trace(sim, ev, at, before, t_lane):
 def offer_event(sim, ev, at, t):
     """Let an access of lane 0 arrive at its channel at `t`."""
     op = np.int64(ev.op[at])
-    requester = ev.requester[at]
-    flags = fsynr0_flags(op, ev.prot[at])
-    need = rights_needed(op, ev.prot[at])
+    requester = np.int64(ev.requester[at])
+    prot = np.int64(ev.prot[at])
+    flags = fsynr0_flags(op, prot)
+    need = rights_needed(op, prot)
     ch = channel_of(sim, requester, op)
     offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, NO_DEADLINE)
 
@@ -352,11 +354,12 @@ def fence_time(sim, b):
 def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
     op = np.int64(ev.op[at])
-    b = sim.requesters[ev.requester[at]].bank
+    prot = np.int64(ev.prot[at])
+    b = sim.requesters[np.int64(ev.requester[at])].bank
     if op <= EXEC:
         late_event(sim, ev, at)
         return MAP_OK
-    if (op == UNMAP or op == TLBI) and ev.prot[at] & ABRUPT == 0:
+    if (op == UNMAP or op == TLBI) and prot & ABRUPT == 0:
         # As a driver's fence does, it waits until every earlier access of its space has ended.
         if sim.clock.fence == 0:
             sim.clock.fence = sim.clock.accesses
@@ -367,7 +370,7 @@ def trace_event(sim, ev, at):
         into = sim.shadows[b] if sim.host.plan.demand else sim.regimes[b]
         if sim.mem.words.size - sim.mem.used[0] < words_needed(into, ev.iova[at], ev.size[at]):
             return NEED_TABLES_NOW
-        return map_range(sim.mem, into, ev.iova[at], ev.size[at], ev.pa[at], ev.prot[at])
+        return map_range(sim.mem, into, ev.iova[at], ev.size[at], ev.pa[at], prot)
     if op == UNMAP:
         if sim.host.plan.demand:
             status = unmap_range(sim.mem, sim.shadows[b], ev.iova[at], ev.size[at])
@@ -375,5 +378,5 @@ def trace_event(sim, ev, at):
                 return status
         return unmap_range(sim.mem, sim.regimes[b], ev.iova[at], ev.size[at])
     if op == TLBI:
-        invalidate(sim.mmu, ev.prot[at], b, ev.iova[at], ev.size[at])
+        invalidate(sim.mmu, prot, b, ev.iova[at], ev.size[at])
     return MAP_OK

@@ -233,7 +233,7 @@ def map_for(sim, ctx, codes):
         return
     op = WRITE if ctx.fsynr0 & FSYNR0_WNR else EXEC if ctx.fsynr0 & FSYNR0_IND else READ
     need = rights_needed(op, PROT_PRIV if ctx.fsynr0 & FSYNR0_PNU else 0)
-    fault, _, leaf, _, _ = walk(sim.mem, shadow, ctx.far, need, U0)
+    fault, _, leaf, _ = walk(sim.pager, sim.mem, shadow, sim.pager.owners[ctx.bank], ctx.far, need)
     if fault != 0 or check_rights(leaf, need) != 0:
         return
     # Where another fault has had the page mapped already, the leaf is there, and that is as good.

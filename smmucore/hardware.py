@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from smmucore.records import one
+from smmucore.shapes import NONE, Caches, Shape
 
 QUEUE = 0
 TERMINATE = 1
@@ -35,10 +36,28 @@ class Hardware:
     walk_slots: int
     fifo_depth: int
     accept: int
-    utlb: tuple[int, int]
-    tlb: tuple[int, int]
-    walk_cache: tuple[int, int]
+    utlb: Shape
+    tlb: Shape
+    walk_cache: Shape
+    walk_cache1: Shape
+    walk_cache2: Shape
+    stage2_walk_cache: Shape
+    stage2_walk_cache1: Shape
+    stage2_walk_cache2: Shape
+    ipa_cache: Shape
     sources: dict[str, str]
+
+    @property
+    def caches(self) -> Caches:
+        """The shapes of all caches."""
+        return Caches(
+            utlb=self.utlb,
+            tlb=self.tlb,
+            walk=(self.walk_cache, self.walk_cache1, self.walk_cache2),
+            stage2_walk=(self.stage2_walk_cache, self.stage2_walk_cache1, self.stage2_walk_cache2),
+            ipa=self.ipa_cache,
+            tbus=self.tbus,
+        )
 
     def record(self) -> Any:
         """Return the preset as the kernels see it: an array of one HW record."""
@@ -93,9 +112,15 @@ _MMU500 = Hardware(
     walk_slots=8,
     fifo_depth=64,
     accept=1,
-    utlb=(8, 8),
-    tlb=(128, 4),
-    walk_cache=(16, 4),
+    utlb=Shape(8, 8),
+    tlb=Shape(128, 4),
+    walk_cache=Shape(16, 4),
+    walk_cache1=NONE,
+    walk_cache2=NONE,
+    stage2_walk_cache=Shape(16, 4),
+    stage2_walk_cache1=NONE,
+    stage2_walk_cache2=NONE,
+    ipa_cache=Shape(16, 4),
     sources={
         "stalls": "MMU-500 TRM 2.3.4: terminate and stall are supported",
         "second_fault": "Connor Abbott, freedreno list, 2025: followers queue, as the architecture says",
@@ -111,6 +136,12 @@ _MMU500 = Hardware(
         "utlb": _OURS,
         "tlb": _OURS,
         "walk_cache": _OURS,
+        "walk_cache1": _OURS,
+        "walk_cache2": _OURS,
+        "stage2_walk_cache": _OURS,
+        "stage2_walk_cache1": _OURS,
+        "stage2_walk_cache2": _OURS,
+        "ipa_cache": _OURS,
     },
 )
 
@@ -151,9 +182,7 @@ _REFERENCE = replace(
     _MMU500,
     name="reference-39bit",
     title="The machine of the speed yardstick: 39-bit input, three levels",
-    utlb=(16, 4),
-    tlb=(128, 4),
-    walk_cache=(16, 4),
+    utlb=Shape(16, 4),
     sources={
         **{field: f"as mmu500: {source}" for field, source in _MMU500.sources.items()},
         "utlb": _YARDSTICK,

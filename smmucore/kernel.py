@@ -53,6 +53,8 @@ os.environ["NUMBA_CACHE_DIR"] = str(CACHE_DIR)
 
 import numba  # noqa: E402  (after the cache folder is named)
 
+from smmucore.jit import Kernel  # noqa: E402
+
 numba.config.CACHE_DIR = str(CACHE_DIR)
 
 #: Every compiled function, by its qualified name; :func:`cache_counts` reads their statistics.
@@ -79,8 +81,10 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def _compile(function: Callable[..., Any], *, forceinline: bool) -> Any:
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=forceinline)(
-        function
+    if numba.config.DISABLE_JIT:
+        return function
+    compiled = Kernel(
+        function, {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": forceinline}
     )
     KERNELS[f"{function.__module__}.{function.__name__}"] = compiled
     return compiled
@@ -101,10 +105,9 @@ def cache_counts() -> tuple[int, int]:
     """
     hits = misses = 0
     for compiled in KERNELS.values():
-        stats = getattr(compiled, "stats", None)
-        if stats is not None:
-            hits += sum(stats.cache_hits.values())
-            misses += sum(stats.cache_misses.values())
+        if "entry" in vars(compiled):
+            hits += sum(compiled.entry.stats.cache_hits.values())
+            misses += sum(compiled.entry.stats.cache_misses.values())
     return hits, misses
 
 

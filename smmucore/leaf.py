@@ -22,6 +22,8 @@ S2_READ = np.uint64(1 << 6)
 S2_WRITE = np.uint64(1 << 7)
 S2_EXEC = np.uint64(1 << 8)
 STAGE2_RIGHTS = np.uint64(7 << 6)
+#: The descriptor of stage 1 had nG = 0: the entry is for every ASID of its VMID.
+GLOBAL = np.uint64(1 << 9)
 
 # What an access needs, to be shifted by READ, WRITE or EXEC.
 NEED_PRIVILEGED = MAY_READ | S2_READ
@@ -56,3 +58,10 @@ def made_leaf(pa, size, level, rights):
         | (np.uint64(level) << LEAF_LEVEL_SHIFT)
         | rights
     )
+
+
+@inlined
+def output_address(leaf, iova):
+    """Return the PA that `leaf` gives for `iova`."""
+    inside = (U1 << ((leaf >> LEAF_SIZE_SHIFT) & LEAF_SIZE_MASK)) - U1
+    return (leaf & LEAF_PA) | (iova & inside)

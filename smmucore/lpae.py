@@ -16,6 +16,7 @@ from smmucore.descriptors import (
     APTABLE_RDONLY,
     CONTIGUOUS,
     LAST_LEVEL,
+    NG,
     PXN,
     PXNTABLE,
     TABLE_OR_PAGE,
@@ -31,6 +32,7 @@ from smmucore.descriptors import (
 )
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import (
+    GLOBAL,
     MAY_EXEC,
     MAY_READ,
     MAY_UNPRIV,
@@ -53,6 +55,7 @@ from smmucore.regime import (
     table_base,
 )
 from smmucore.registers import FSR_AFF, FSR_ASF, FSR_EF, FSR_TF
+from smmucore.tablecache import STAGE_1, begin
 
 HIERARCHICAL = XNTABLE | PXNTABLE | APTABLE_NO_UNPRIV | APTABLE_RDONLY
 
@@ -138,8 +141,10 @@ def stage1_rights(desc, inherited, execute):
 
 
 @inlined
-def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
+def descend(mem, trail, start, level, first_mask, page_bits, oas, affd, inherit, iova):
     """Read descriptors from the table at `start`, of `level`, until one is a leaf or a fault.
+
+    Leaves each table that it reads, with what it inherits, in `trail` at its level.
 
     Parameters
     ----------
@@ -158,8 +163,8 @@ def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
         Of the last descriptor read.
     desc, pa : uint64
         The leaf, and the address in it.
-    last : uint64
-        The table that holds it, and what it inherits.
+    inherited : uint64
+        What it inherits.
     reads : int64
         Descriptors read.
     """
@@ -174,9 +179,10 @@ def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
             return FSR_EF, level, U0, U0, U0, reads
         desc = mem.words[entry]
         reads += 1
+        trail[level] = table | inherited
         verdict, pa = judge(desc, level, page_bits, oas, affd)
         if verdict == IS_LEAF:
-            return np.int64(0), level, desc, pa, table | inherited, reads
+            return np.int64(0), level, desc, pa, inherited, reads
         if verdict != IS_TABLE:
             return verdict, level, U0, U0, U0, reads
         inherited |= desc & inherit
@@ -186,40 +192,36 @@ def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
 
 
 @kernel
-def walk_stage1(mem, regime, iova, cached):
+def walk_stage1(mmu, mem, regime, owner, iova):
     """Walk an AArch64 stage 1, or an AArch32 one with long descriptors: halves, granules, sizes (H3).
 
     An address that no half has is a fault at level 0, in AArch32 at level 1; nothing is read.
 
-    Parameters
-    ----------
-    cached : uint64
-        What `last_table` was when this last-level table was walked before, or 0.
-
     Returns
     -------
-    As `smmucore.walk.walk_from`.
+    As `smmucore.walk.walk`.
     """
     which = place(regime, iova)
     if which == NOWHERE:
-        return FSR_TF, np.int64(1 if regime.format == AARCH32_LPAE else 0), U0, U0, np.int64(0)
-    ttbr, ias, level, page_bits = half(regime, which)
+        return FSR_TF, np.int64(1 if regime.format == AARCH32_LPAE else 0), U0, np.int64(0)
+    ttbr, ias, start_level, page_bits = half(regime, which)
     oas = regime.oas
-    if cached != U0:
-        level = np.int64(LAST_LEVEL)
-        start = cached
-    else:
+    va = input_of(regime, iova)
+    start, level = begin(mmu, STAGE_1, owner.own, page_bits, start_level, va)
+    if level == start_level:
         start = table_base(ttbr, ias, level, page_bits, oas)
         if start >> np.uint64(oas) != U0:
-            return FSR_ASF, np.int64(0), U0, U0, np.int64(0)  # of TTBR itself
-    va = input_of(regime, iova)
+            return FSR_ASF, np.int64(0), U0, np.int64(0)  # of TTBR itself
     top = min(np.uint64(ias), entry_shift(page_bits, level - 1))
     mask = (U1 << (top - entry_shift(page_bits, level))) - U1
-    fault, level, desc, pa, last, reads = descend(
-        mem, start, level, mask, page_bits, oas, regime.affd, HIERARCHICAL, va
+    fault, level, desc, pa, inherited, reads = descend(
+        mem, mmu.trail[STAGE_1], start, level, mask, page_bits, oas, regime.affd, HIERARCHICAL, va
     )
     if fault != 0:
-        return fault, level, U0, U0, reads
-    rights = stage1_rights(desc, last & HIERARCHICAL, regime.execute)
+        return fault, level, U0, reads
+    mmu.walked.last = level
+    rights = stage1_rights(desc, inherited, regime.execute)
     leaf = made_leaf(pa, covered(desc, pa, va, level, page_bits, regime.runs), level, rights)
-    return fault, level, leaf, last if level == LAST_LEVEL else U0, reads
+    if desc & NG == U0:
+        leaf |= GLOBAL
+    return fault, level, leaf, reads

@@ -1,34 +1,33 @@
-"""From an IOVA to an answer: micro-TLB, TLB, walk cache, walk; and their invalidation (H2).
+"""The caches of an SMMU, and a look-up in its TLBs (H2; docs/translation.md).
 
-A translation has two halves, because a miss may have to wait for a walk slot: `look_up` changes
-nothing when it misses, and `walk_and_fill` does the rest when the walk starts.
+A translation has two halves, because a miss may have to wait for a walk slot: `look_up` changes nothing when
+it misses, and `walk_and_fill` does the rest when the walk starts.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from smmucore import tlb
 from smmucore.kernel import inlined, kernel
-from smmucore.leaf import NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
-from smmucore.regime import last_table_bits
+from smmucore.leaf import GLOBAL, NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
+from smmucore.records import one, rows
+from smmucore.regime import AARCH64_S2, has_halves_format
 from smmucore.registers import FSR_PF
+from smmucore.shapes import Caches
+from smmucore.state import State, array, part, record
+from smmucore.tablecache import WALKED, enter_tables
 from smmucore.tlb import Cache, cache
 from smmucore.walk import fault_level_of, leaf_level_of, output_address, walk
-from traces.events import (
-    PROT_PRIV,
-    TLBI_ALL,
-    TLBI_ASID,
-    TLBI_KIND_MASK,
-    TLBI_VA_LAST,
-)
+from traces.events import PROT_PRIV
 
 U0 = np.uint64(0)
+U1 = np.uint64(1)
 
-# Typed, because numba would compile a kernel once more for a literal.
-ONLY = np.int64(0)  # the one unit of the TLB and of the walk cache
+ONLY = np.int64(0)  # the one unit of every cache but the micro-TLB; typed, or numba compiles once more
 AT_ONCE = np.int64(0)  # an entry whose walk has ended already, as far as is known yet
 
 # Where an answer came from.
@@ -37,24 +36,145 @@ FROM_UTLB = 0
 FROM_TLB = 1
 FROM_WALK = 2
 
+#: An SMMUv2 has at most as many context banks.
+BANKS = 128
+#: Input address bits that a page number can tell apart: 4K and 16K pages; 64K pages, whose input has 52 bits.
+TOP = 50
+TOP_WIDE = 53
 
-class Mmu(NamedTuple):
-    """The caches of one SMMU: a micro-TLB for each TBU, one TLB, one walk cache."""
+OWNER = np.dtype(
+    [
+        ("own", "i8"),  # of the entries of the bank's VMID and ASID
+        ("shared", "i8"),  # of the global entries of its VMID
+        ("stage2", "i8"),  # of the stage-2 entries of its VMID
+        ("vmid", "i8"),
+        ("asid", "i8"),
+        ("alone", "i8"),  # the bank translates by a stage 2 alone
+        ("sep", "i8"),  # the input is sign-extended from this bit; 63: it is not
+        ("top", "i8"),  # every input bit from here on is a copy of the one before
+    ],
+    align=True,
+)
 
-    utlb: Cache
-    tlb: Cache
-    walk_cache: Cache
+
+class Mmu(State):
+    """The caches of one SMMU: a micro-TLB for each TBU, and one of each of the others."""
+
+    utlb = part(Cache)
+    tlb = part(Cache)
+    walk0 = part(Cache)
+    walk1 = part(Cache)
+    walk2 = part(Cache)
+    stage2_walk0 = part(Cache)
+    stage2_walk1 = part(Cache)
+    stage2_walk2 = part(Cache)
+    ipa = part(Cache)
+    owners = array(OWNER)  # of each bank
+    trail = array(np.uint64, 2)  # (stage, level): tables that the last walk read
+    walked = record(WALKED)
 
 
-def mmu(utlb: tuple[int, int], main: tuple[int, int], walk_cache: tuple[int, int], tbus: int = 1) -> Mmu:
-    """Return empty caches; each geometry is (sets, ways)."""
-    return Mmu(cache(*utlb, units=tbus), cache(*main), cache(*walk_cache))
+def owners(regimes: Any, asids: Sequence[int] | None = None, vmids: Sequence[int] | None = None) -> Any:
+    """Number the owners of TLB entries; bank b has ASID b and VMID b + 1 unless told otherwise.
+
+    Parameters
+    ----------
+    regimes : REGIME (banks,)
+    asids, vmids : sequence of int, optional
+        Of each bank.
+
+    Returns
+    -------
+    OWNER (banks,)
+    """
+    count = len(regimes)
+    if count > BANKS:
+        raise ValueError(f"expected at most {BANKS} context banks, found {count}")
+    asids = list(range(count)) if asids is None else list(asids)
+    vmids = list(range(1, count + 1)) if vmids is None else list(vmids)
+    numbers: dict[tuple[Any, ...], int] = {}
+    made = rows(OWNER, count)
+    for row, regime, asid, vmid in zip(made, regimes, asids, vmids, strict=True):
+        row.vmid, row.asid, row.alone = vmid, asid, regime.format == AARCH64_S2
+        row.stage2 = numbers.setdefault((vmid, "stage 2"), len(numbers))
+        if row.alone:
+            row.own = row.shared = row.stage2
+        else:
+            row.shared = numbers.setdefault((vmid, "global"), len(numbers))
+            row.own = numbers.setdefault((vmid, asid), len(numbers))
+        row.sep, row.top = _input_bits(regime)
+    return made
+
+
+def _input_bits(regime: Any) -> tuple[int, int]:
+    halves = has_halves_format(int(regime.format))
+    granules = [int(regime.granule)]
+    if halves and not regime.epd1:
+        granules.append(int(regime.granule1))
+    widest = max(int(regime.ias), int(regime.ias1) if len(granules) > 1 else 0)
+    if min(granules) == 4:
+        top = TOP_WIDE
+    elif widest > TOP:
+        raise ValueError("expected both halves with a 64K granule where one has more than 50 input bits")
+    else:
+        top = TOP
+    return int(regime.sep) if halves else 63, top
+
+
+def mmu(caches: Caches, owned: Any) -> Mmu:
+    """Return empty caches for banks with these OWNER rows."""
+    return Mmu(
+        utlb=cache(caches.utlb, units=caches.tbus),
+        tlb=cache(caches.tlb),
+        **{f"walk{d}": cache(shape) for d, shape in enumerate(caches.walk)},
+        **{f"stage2_walk{d}": cache(shape) for d, shape in enumerate(caches.stage2_walk)},
+        ipa=cache(caches.ipa),
+        owners=owned,
+        trail=np.zeros((2, 4), np.uint64),
+        walked=one(WALKED)[0],
+    )
 
 
 @inlined
 def rights_needed(op, prot):
     """Return the rights an access needs of its page."""
     return (NEED_UNPRIVILEGED if prot & PROT_PRIV == 0 else NEED_PRIVILEGED) << np.uint64(op)
+
+
+@inlined
+def input_address(owner, iova):
+    """Return the address that a bank's TLB entries are looked up by: sign-extended as TCR2.SEP says."""
+    if owner.sep == 63:
+        return iova
+    above = np.uint64(63 - owner.sep)
+    return np.uint64(np.int64(iova << above) >> np.int64(above))
+
+
+@inlined
+def is_told_apart(owner, va):
+    """Tell whether a page number holds all of the input address: else it cannot be in a TLB."""
+    high = np.int64(va) >> owner.top
+    return high == 0 or high == -1
+
+
+@kernel
+def search(cache, unit, owner, va):
+    """Look for `va` among an owner's and its VMID's global entries, smallest page first.
+
+    Returns a slot, or -1.
+    """
+    rest = cache.units[unit].seen
+    while rest != 0:
+        size = rest & tlb.CLASS_MASK
+        slot = tlb.find(cache, unit, tlb.page_key(owner.own, size, va))
+        if slot >= 0:
+            return slot
+        if cache.info.globals != 0:
+            slot = tlb.find(cache, unit, tlb.page_key(owner.shared, size, va))
+            if slot >= 0:
+                return slot
+        rest >>= tlb.CLASS_BITS
+    return np.int64(-1)
 
 
 @inlined
@@ -70,28 +190,37 @@ def look_up(mmu, tbu, bank, iova):
     ready : int64
         When the walk that filled the entry ends.
     """
-    tags, values, ready = mmu.utlb.tags[tbu], mmu.utlb.values[tbu], mmu.utlb.ready[tbu]
-    seen = mmu.utlb.seen[tbu]
-    rest = seen
-    while rest != 0:
-        at = tlb.find(tags, values, ready, mmu.utlb.ways[0], tlb.tag_of(bank, rest & tlb.CLASS_MASK, iova))
-        if at >= 0:
-            return FROM_UTLB, values[at], ready[at]
-        rest >>= tlb.CLASS_BITS
+    owner = mmu.owners[bank]
+    va = input_address(owner, iova)
+    if not is_told_apart(owner, va):
+        return MISS, U0, np.int64(0)
+    micro = mmu.utlb
+    slot = search(micro, tbu, owner, va)
+    if slot >= 0:
+        return FROM_UTLB, micro.values[tbu, slot], micro.ready[tbu, slot]
     main = mmu.tlb
-    rest = main.seen[0]
-    while rest != 0:
-        size = rest & tlb.CLASS_MASK
-        tag = tlb.tag_of(bank, size, iova)
-        at = tlb.find(main.tags[0], main.values[0], main.ready[0], main.ways[0], tag)
-        if at >= 0:
-            leaf = main.values[0, at]
-            when = main.ready[0, at]
-            mmu.utlb.seen[tbu] = tlb.with_class(seen, size)
-            tlb.insert(tags, values, ready, mmu.utlb.ways[0], tag, leaf, when)
-            return FROM_TLB, leaf, when
-        rest >>= tlb.CLASS_BITS
-    return MISS, U0, np.int64(0)
+    slot = search(main, ONLY, owner, va)
+    if slot < 0:
+        return MISS, U0, np.int64(0)
+    leaf = main.values[0, slot]
+    when = main.ready[0, slot]
+    fill(micro, tbu, owner, va, leaf, when)
+    return FROM_TLB, leaf, when
+
+
+@kernel
+def fill(cache, unit, owner, va, leaf, ready):
+    """Enter a translation; return its slot."""
+    size = size_of(leaf) - tlb.CLASS_BASE
+    whose = owner.own
+    if leaf & GLOBAL != U0:
+        whose = owner.shared
+        cache.info.globals = 1
+    tlb.note_class(cache, unit, size)
+    slot = tlb.insert(cache, unit, tlb.page_key(whose, size, va))
+    cache.values[unit, slot] = leaf
+    cache.ready[unit, slot] = ready
+    return slot
 
 
 @inlined
@@ -102,7 +231,7 @@ def check_rights(leaf, need):
 
 @kernel
 def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
-    """Walk, from the walk cache where it can, and fill all three caches on success.
+    """Walk, from a walk cache where it can, and fill the caches on success.
 
     A walk that ends in a permission fault is a faulting walk: it fills nothing (H2).
 
@@ -117,66 +246,25 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     reads : int64
         Descriptors read from memory.
     """
-    # One entry covers one last-level table, 2 MiB of IOVA with a 4K granule.
-    reach = last_table_bits(regime, iova) - tlb.CLASS_BASE
-    key = tlb.tag_of(bank, reach, iova)
-    wc = mmu.walk_cache
-    at = tlb.find(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key)
-    cached = wc.values[0, at] if at >= 0 else U0
-    fault, level, leaf, last_table, reads = walk(mem, regime, iova, need, cached)
+    owner = mmu.owners[bank]
+    fault, level, leaf, reads = walk(mmu, mem, regime, owner, iova, need)
     if fault == 0:
         fault = check_rights(leaf, need)
         if fault != 0:
             level = fault_level_of(leaf, need)
     if fault == 0:
-        if last_table != U0:
-            if wc.seen[0] & tlb.CLASS_MASK != reach:
-                wc.seen[0] = tlb.with_class(wc.seen[0], reach)
-            tlb.insert(wc.tags[0], wc.values[0], wc.ready[0], wc.ways[0], key, last_table, AT_ONCE)
-        size = size_of(leaf) - tlb.CLASS_BASE
-        tag = tlb.tag_of(bank, size, iova)
-        _fill(mmu.tlb, ONLY, size, tag, leaf)
-        _fill(mmu.utlb, tbu, size, tag, leaf)
+        enter_tables(mmu)
+        va = input_address(owner, iova)
+        mmu.walked.tlb_slot = fill(mmu.tlb, ONLY, owner, va, leaf, AT_ONCE)
+        mmu.walked.utlb_slot = fill(mmu.utlb, tbu, owner, va, leaf, AT_ONCE)
     return fault, level, leaf, reads
 
 
-@kernel
-def _fill(which, unit, size, tag, leaf):
-    if which.seen[unit] & tlb.CLASS_MASK != size:
-        which.seen[unit] = tlb.with_class(which.seen[unit], size)
-    tlb.insert(which.tags[unit], which.values[unit], which.ready[unit], which.ways[0], tag, leaf, AT_ONCE)
-
-
-@kernel
-def filled_at(mmu, tbu, bank, iova, leaf, done):
-    """Say when the walk ends that has just filled both TLBs with `leaf`."""
-    tag = tlb.tag_of(bank, size_of(leaf) - tlb.CLASS_BASE, iova)
-    mmu.tlb.ready[0, tlb.first_way(mmu.tlb.tags[0], mmu.tlb.ways[0], tag)] = done
-    mmu.utlb.ready[tbu, tlb.first_way(mmu.utlb.tags[tbu], mmu.utlb.ways[0], tag)] = done
-
-
-@kernel
-def invalidate(mmu, kind, bank, iova, size):
-    """Carry out one TLBI event; `kind` is ``TLBI_*``."""
-    kind = kind & TLBI_KIND_MASK
-    for unit in range(mmu.utlb.tags.shape[0]):
-        _invalidate_one(mmu.utlb, unit, kind, bank, iova, size)
-    _invalidate_one(mmu.tlb, ONLY, kind, bank, iova, size)
-    if kind != TLBI_VA_LAST:
-        _invalidate_one(mmu.walk_cache, ONLY, kind, bank, iova, size)
-
-
-@kernel
-def _invalidate_one(which, unit, kind, bank, iova, size):
-    tags, values, ready = which.tags[unit], which.values[unit], which.ready[unit]
-    ways = which.ways[0]
-    if kind == TLBI_ALL:
-        tags[:] = U0
-        values[:] = U0
-    elif kind == TLBI_ASID:
-        tlb.invalidate_bank(tags, values, ready, ways, bank)
-    else:
-        tlb.invalidate_range(tags, values, ready, ways, which.seen[unit], bank, iova, size)
+@inlined
+def filled_at(mmu, tbu, done):
+    """Say when the walk ends that has just filled both TLBs."""
+    mmu.tlb.ready[0, mmu.walked.tlb_slot] = done
+    mmu.utlb.ready[tbu, mmu.walked.utlb_slot] = done
 
 
 @kernel
@@ -203,6 +291,6 @@ def translate(mmu, mem, regime, tbu, bank, iova, need):
     else:
         fault = check_rights(leaf, need)
         level = leaf_level_of(leaf) if fault == 0 else fault_level_of(leaf, need)
-        reads = 0
+        reads = np.int64(0)
     pa = U0 if fault else output_address(leaf, iova)
     return fault, level, pa, source, reads

@@ -6,8 +6,6 @@ same words that the mapper wrote.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from smmucore.attributes import stage1_attributes, stage2_attributes
@@ -36,6 +34,7 @@ from smmucore.regime import (
     start_level,
     table_base,
 )
+from smmucore.state import State, array
 from traces.events import PROT_READ, PROT_WRITE
 
 U0 = np.uint64(0)
@@ -70,16 +69,16 @@ MAP_ERRORS = {
 }
 
 
-class Memory(NamedTuple):
+class Memory(State):
     """Simulated physical memory that holds tables.
 
     `words` is uint64, shape (n,): the content from physical address ``base[0]`` on.  `used` is
     int64, shape (1,): words handed out so far.
     """
 
-    words: Any
-    base: Any
-    used: Any
+    words = array(np.uint64)
+    base = array(np.uint64)
+    used = array(np.int64)
 
 
 def memory(tables: int = 4096, base: int = int(TABLE_BASE)) -> Memory:

@@ -269,6 +269,11 @@ def half_of_32(regime, va):
     return 0 if low and regime.epd0 == 0 else NOWHERE
 
 
+def has_halves_format(number: int) -> bool:
+    """Tell whether VA[55] selects among two tables in a format."""
+    return number in (AARCH64_S1, NESTED)
+
+
 @inlined
 def has_halves(regime):
     """Tell whether VA[55] selects among two tables."""
@@ -309,14 +314,3 @@ def half(regime, which):
 def page_size(regime, which):
     """Return the size of a half's pages."""
     return U1 << np.uint64(12 + (regime.granule1 if which == 1 else regime.granule))
-
-
-@inlined
-def last_table_bits(regime, iova):
-    """Return log2 of what the last-level table of `iova` covers: the reach of a walk-cache entry (H2)."""
-    if regime.format == LINUX_4K:
-        return np.int64(21)
-    granule = regime.granule
-    if has_halves(regime) and (sign_extended(regime, iova) >> SIGN_BIT) & U1 != U0:
-        granule = regime.granule1
-    return 12 + granule + 9 + granule

@@ -17,7 +17,7 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
-from smmucore.mmu import mmu
+from smmucore.mmu import BANKS, mmu, owners
 from smmucore.pagetable import (
     MAP_ERRORS,
     MAP_OK,
@@ -51,8 +51,8 @@ from smmucore.records import (
     one,
     rows,
 )
+from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
-from smmucore.tlb import BANKS
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -240,13 +240,14 @@ def build(setup: Setup) -> Sim:
     )
     return Sim(
         host=host,
-        mmu=mmu(hw.utlb, hw.tlb, hw.walk_cache, hw.tbus),
+        mmu=mmu(hw.caches, owners(regimes)),
+        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners(shadows)),
         mem=mem,
         regimes=regimes,
         shadows=shadows,
         fifos=np.zeros((nb, channels * hw.slots), np.int64),
         channels=rows(CHANNEL, channels),
-        queues=np.zeros((channels, hw.fifo_depth), WAITING).view(np.recarray),
+        queues=np.zeros((channels, hw.fifo_depth), WAITING),
         slots=rows(SLOT, channels * hw.slots),
         slot_free=np.zeros(channels * hw.slots, np.int64),
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
@@ -265,15 +266,7 @@ def build(setup: Setup) -> Sim:
 
 def no_events() -> Events:
     """Return an empty block, for runs that only have lanes."""
-    return Events(
-        np.zeros(0, np.int64),
-        np.zeros(0, np.uint8),
-        np.zeros(0, np.int64),
-        np.zeros(0, np.uint64),
-        np.zeros(0, np.uint64),
-        np.zeros(0, np.uint64),
-        np.zeros(0, np.int64),
-    )
+    return Events(**dict.fromkeys(Events.fields, np.zeros(0)))
 
 
 def simulate(
@@ -316,11 +309,11 @@ def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, i
     while True:
         status, at = engine.run(sim, block, at, last)
         if status == engine.NEED_TABLES:
-            sim = sim._replace(mem=grown(sim.mem))
+            sim = sim.replaced(mem=grown(sim.mem))
         elif status == engine.NEED_FAULT_ROWS:
             more = rows(FAULT, 2 * sim.faults.size)
             more[: sim.faults.size] = sim.faults
-            sim = sim._replace(faults=more)
+            sim = sim.replaced(faults=more)
         elif status == engine.BAD_EVENT:
             raise SimulationError(offset + at, MAP_ERRORS[int(sim.clock.error)])
         else:

@@ -1,70 +1,117 @@
-"""A set-associative cache of translations with true LRU (H2).
+"""A set-associative cache of translations or of tables (H2; docs/translation.md).
 
-One shape serves the micro-TLBs, the TLB and the walk cache.  The ways of a set stand in order of
-use, the most recent first, so that finding, refreshing and evicting are one short scan and exact.
+One shape serves micro-TLBs, TLB, walk caches and IPA cache.  An entry is one word: who and what it is for,
+and in its low bits the *slot* in which its value lies.  Values never move: where the ways of a set stand in
+order of use (LRU), only words do, and a miss takes over the slot of the entry that it evicts.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from smmucore.kernel import inlined, kernel
+from smmucore.records import one, rows
+from smmucore.replacement import victim, was_used
+from smmucore.shapes import LRU, NAMES, TREE_PLRU, Shape
+from smmucore.state import State, array, record
 
 U0 = np.uint64(0)
-# A tag: context bank | size class | page number at that size.  A class is log2 of what the entry covers
-# less 11, and never 0: so no tag is 0.
-BANK_SHIFT = np.uint64(57)
-BANK_MASK = np.uint64(0x7F)
-SIZE_SHIFT = np.uint64(52)
-NUMBER_MASK = np.uint64((1 << 52) - 1)
+U1 = np.uint64(1)
+
+# A word: page number at its size | size class | owner | slot.  A class is log2 of what the entry covers less
+# 11 (of a walk cache: which granule), and never 0: so an empty entry, all zero but for its slot, is nobody's.
+SLOTS = np.uint64(1 << 12)
+SLOT_MASK = SLOTS - U1
+OWNER_SHIFT = np.uint64(12)
+OWNER_MASK = np.uint64(0x1FF)
+CLASS_SHIFT = np.uint64(21)
+NUMBER_SHIFT = np.uint64(26)
+NUMBER_MASK = np.uint64((1 << 38) - 1)
+#: Whose and which size, without the page number.
+KIND_MASK = (np.uint64(1 << 26) - U1) & ~SLOT_MASK
 CLASS_BASE = 11
 CLASS_BITS = 5
 CLASS_MASK = (1 << CLASS_BITS) - 1
-#: An SMMUv2 has at most as many context banks.
-BANKS = 128
+
+INFO = np.dtype(
+    [
+        ("sets", "i8"),
+        ("ways", "i8"),
+        ("replacement", "i8"),
+        ("globals", "i8"),  # a global entry has been put in
+    ],
+    align=True,
+)
+
+UNIT = np.dtype(
+    [
+        ("seen", "i8"),  # the size classes inserted so far, smallest lowest, five bits each (at most eleven)
+        ("random", "u8"),  # state of the generator
+    ],
+    align=True,
+)
 
 
-class Cache(NamedTuple):
-    """Tags and values of `units` caches of one geometry (one micro-TLB for each TBU).
+class Cache(State):
+    """`units` caches of one shape (one micro-TLB for each TBU).
 
-    `tags`, `values`: uint64, shape (units, sets * ways); a set's ways are adjacent, the most
-    recently used first.  `ready`: int64, the same shape: when the walk that filled the entry ends; a
-    hit ends no earlier.  `seen`: int64, shape (units,): the size classes inserted so far, smallest lowest,
-    five bits each (no machine has more than eleven), so that sizes never used are never looked for.
-    `ways`: int64, shape (1,).
+    `words`: uint64, shape (units, sets * ways); a set's ways are adjacent.  `values`, `ready`: uint64 and
+    int64, the same shape, by slot; `ready` is when the walk that filled the entry ends.
+    `order`: uint64, shape (units, sets): what the replacement keeps of a set, but for LRU.
     """
 
-    tags: Any
-    values: Any
-    ready: Any
-    seen: Any
-    ways: Any
+    words = array(np.uint64, 2)
+    values = array(np.uint64, 2)
+    ready = array(np.int64, 2)
+    order = array(np.uint64, 2)
+    units = array(UNIT)
+    info = record(INFO)
 
 
-def cache(sets: int, ways: int, units: int = 1) -> Cache:
-    """Return empty caches of ``sets x ways`` entries; `sets` is a power of two."""
-    if sets < 1 or sets & (sets - 1) or ways < 1:
-        raise ValueError(f"expected sets to be a power of two and ways to be positive, found {sets} x {ways}")
-    shape = (units, sets * ways)
+def cache(shape: Shape, units: int = 1) -> Cache:
+    """Return empty caches."""
+    size = (units, max(shape.entries, 1))
+    kind = NAMES.index(shape.replacement)
+    info = one(INFO, sets=shape.sets, ways=max(shape.ways, 1), replacement=kind)
+    state = rows(UNIT, units)
+    for unit in range(units):
+        state[unit].random = (0x9E37_79B9_7F4A_7C15 + 256 * shape.seed + unit) % (1 << 64) | 1
     return Cache(
-        np.zeros(shape, np.uint64),
-        np.zeros(shape, np.uint64),
-        np.zeros(shape, np.int64),
-        np.zeros(units, np.int64),
-        np.array([ways], np.int64),
+        words=np.tile(np.arange(size[1], dtype=np.uint64), (units, 1)),
+        values=np.zeros(size, np.uint64),
+        ready=np.zeros(size, np.int64),
+        order=np.zeros((units, max(shape.sets, 1)), np.uint64),
+        units=state,
+        info=info[0],
     )
 
 
 @inlined
-def tag_of(bank, size, iova):
-    """Return the tag of the page of size class `size` that holds `iova`."""
+def key_of(owner, size, number):
+    """Return the word, without a slot, of page `number` of size class `size` of an owner."""
     return (
-        (np.uint64(bank) << BANK_SHIFT)
-        | (np.uint64(size) << SIZE_SHIFT)
-        | (iova >> np.uint64(size + CLASS_BASE))
+        ((number & NUMBER_MASK) << NUMBER_SHIFT)
+        | (np.uint64(size) << CLASS_SHIFT)
+        | (np.uint64(owner) << OWNER_SHIFT)
     )
+
+
+@inlined
+def page_key(owner, size, address):
+    """Return the key of the page of size class `size` that holds `address`."""
+    return key_of(owner, size, address >> np.uint64(size + CLASS_BASE))
+
+
+@inlined
+def is_key(word, key):
+    """Tell whether an entry is that of a key."""
+    return word ^ key < SLOTS
+
+
+@inlined
+def first_way(info, key):
+    """Return the index of the first way of the key's set."""
+    return np.int64((key >> NUMBER_SHIFT) & np.uint64(info.sets - 1)) * info.ways
 
 
 @kernel
@@ -82,111 +129,148 @@ def with_class(seen, size):
         at += CLASS_BITS
 
 
-@inlined
-def first_way(tags, ways, tag):
-    """Return the index of the first way of the tag's set."""
-    sets = np.uint64(tags.size // ways)
-    return np.int64((tag & NUMBER_MASK) & (sets - np.uint64(1))) * ways
+@kernel
+def note_class(cache, unit, size):
+    """Remember that the cache holds entries of class `size`."""
+    mine = cache.units[unit]
+    if mine.seen & CLASS_MASK != size:
+        mine.seen = with_class(mine.seen, size)
 
 
 @inlined
-def find(tags, values, ready, ways, tag):
-    """Make the entry under `tag` the most recent; return its index, or -1 with nothing changed."""
-    first = first_way(tags, ways, tag)
-    if tags[first] == tag:
-        return first
-    for way in range(first + 1, first + ways):
-        if tags[way] == tag:
-            value = values[way]
-            when = ready[way]
-            for to in range(way, first, -1):
-                tags[to] = tags[to - 1]
-                values[to] = values[to - 1]
-                ready[to] = ready[to - 1]
-            tags[first] = tag
-            values[first] = value
-            ready[first] = when
-            return first
-    return -1
+def to_front(words, first, way):
+    """Make the entry in `way` the most recent of its set."""
+    word = words[way]
+    for to in range(way, first, -1):
+        words[to] = words[to - 1]
+    words[first] = word
+
+
+@inlined
+def find(cache, unit, key):
+    """Use the entry under `key`; return its slot, or -1 with nothing changed."""
+    words = cache.words[unit]
+    info = cache.info
+    first = first_way(info, key)
+    for way in range(first, first + info.ways):
+        if is_key(words[way], key):
+            slot = np.int64(words[way] & SLOT_MASK)
+            if info.replacement == LRU:
+                if way != first:
+                    to_front(words, first, way)
+            else:
+                use_way(cache, unit, first, way)
+            return slot
+    return np.int64(-1)
 
 
 @kernel
-def insert(tags, values, ready, ways, tag, value, when):
-    """Put a translation in as the most recent of its set; the least recent leaves.
+def use_way(cache, unit, first, way):
+    """Tell a replacement other than LRU of a use."""
+    ways = cache.info.ways
+    if cache.info.replacement == TREE_PLRU:
+        at = first // ways
+        cache.order[unit, at] = was_used(cache.order[unit, at], ways, way - first)
 
-    An entry that is there already under this tag is replaced, not doubled.
+
+@kernel
+def insert(cache, unit, key):
+    """Put an entry in; return the slot for its value.
+
+    An entry that is there already under this key is replaced, not doubled.
     """
-    first = first_way(tags, ways, tag)
-    last = first + ways - 1
+    words = cache.words[unit]
+    info = cache.info
+    ways = info.ways
+    first = first_way(info, key)
+    chosen = np.int64(-1)
     for way in range(first, first + ways):
-        if tags[way] == tag:
-            last = way
+        if is_key(words[way], key):
+            chosen = way
             break
-    for to in range(last, first, -1):
-        tags[to] = tags[to - 1]
-        values[to] = values[to - 1]
-        ready[to] = ready[to - 1]
-    tags[first] = tag
-    values[first] = value
-    ready[first] = when
+    if info.replacement == LRU:
+        if chosen < 0:
+            chosen = first + ways - 1  # empty ways stand last
+            words[chosen] = key | (words[chosen] & SLOT_MASK)
+        to_front(words, first, chosen)
+        return np.int64(words[first] & SLOT_MASK)
+    if chosen < 0:
+        for way in range(first, first + ways):
+            if words[way] < SLOTS:
+                chosen = way
+                break
+    if chosen < 0:
+        at = first // ways
+        mine = cache.units[unit]
+        way, cache.order[unit, at], mine.random = victim(
+            info.replacement, cache.order[unit, at], ways, mine.random
+        )
+        chosen = first + way
+    words[chosen] = key | (words[chosen] & SLOT_MASK)
+    use_way(cache, unit, first, chosen)
+    return np.int64(words[chosen] & SLOT_MASK)
 
 
 @kernel
-def drop(tags, values, ready, way, ways):
-    """Remove one entry; the less recent ones of its set move up."""
-    last = (way // ways) * ways + ways - 1
-    for to in range(way, last):
-        tags[to] = tags[to + 1]
-        values[to] = values[to + 1]
-        ready[to] = ready[to + 1]
-    tags[last] = U0
-    values[last] = U0
+def drop(cache, unit, way):
+    """Empty one entry.  In a set in order of use the less recent ones move up; tell whether one did."""
+    words = cache.words[unit]
+    info = cache.info
+    slot = words[way] & SLOT_MASK
+    if info.replacement == LRU:
+        last = (way // info.ways) * info.ways + info.ways - 1
+        for to in range(way, last):
+            words[to] = words[to + 1]
+        words[last] = slot
+        return way < last
+    words[way] = slot
+    return False
 
 
 @kernel
-def invalidate_range(tags, values, ready, ways, seen, bank, iova, size):
-    """Remove every entry of `bank` whose page meets the range (TLBIVA).
-
-    `seen` says which sizes can be there.  A short range is looked up page by page, a long one by looking
-    at every entry.
-    """
-    last = iova + size - np.uint64(1)
-    sets = tags.size // ways
-    while seen != 0:
-        page_size = seen & CLASS_MASK
-        seen >>= CLASS_BITS
-        shift = np.uint64(page_size + CLASS_BASE)
-        first_page = iova >> shift
-        last_page = last >> shift
-        mark = (np.uint64(bank) << BANK_SHIFT) | (np.uint64(page_size) << SIZE_SHIFT)
-        if last_page - first_page < np.uint64(sets):
-            page = first_page
-            while page <= last_page:
-                tag = mark | page
-                first = first_way(tags, ways, tag)
-                for way in range(first, first + ways):
-                    if tags[way] == tag:
-                        drop(tags, values, ready, way, ways)
-                        break
-                page += np.uint64(1)
-            continue
-        way = 0
-        while way < tags.size:
-            tag = tags[way]
-            page = tag & NUMBER_MASK
-            if tag & ~NUMBER_MASK == mark and first_page <= page <= last_page:
-                drop(tags, values, ready, way, ways)
+def drop_kind(cache, unit, mask, kind):
+    """Remove every entry of which the bits in `mask` are `kind`."""
+    words = cache.words[unit]
+    way = np.int64(0)
+    while way < words.size:
+        if words[way] >= SLOTS and words[way] & mask == kind:
+            if drop(cache, unit, way):
                 continue  # another entry moved into this way
-            way += 1
+        way += 1
 
 
 @kernel
-def invalidate_bank(tags, values, ready, ways, bank):
-    """Remove every entry of `bank` (TLBIASID: Linux gives each bank an ASID of its own)."""
-    way = 0
-    while way < tags.size:
-        tag = tags[way]
-        if tag != U0 and np.int64((tag >> BANK_SHIFT) & BANK_MASK) == bank:
-            drop(tags, values, ready, way, ways)
-            continue
+def drop_range(cache, unit, owner, size, first_page, last_page):
+    """Remove an owner's entries of one size class from one page number to another.
+
+    A short range is looked up page by page, a long one by looking at every entry.
+    """
+    words = cache.words[unit]
+    info = cache.info
+    if last_page - first_page < np.uint64(info.sets):
+        page = first_page
+        while page <= last_page:
+            key = key_of(owner, size, page)
+            first = first_way(info, key)
+            for way in range(first, first + info.ways):
+                if is_key(words[way], key):
+                    drop(cache, unit, way)
+                    break
+            page += U1
+        return
+    kind = key_of(owner, size, U0)
+    way = np.int64(0)
+    while way < words.size:
+        word = words[way]
+        if word & KIND_MASK == kind and first_page <= word >> NUMBER_SHIFT <= last_page:
+            if drop(cache, unit, way):
+                continue
         way += 1
+
+
+@kernel
+def clear(cache, unit):
+    """Remove every entry; what the replacement keeps stays."""
+    words = cache.words[unit]
+    for way in range(words.size):
+        words[way] &= SLOT_MASK

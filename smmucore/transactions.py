@@ -131,7 +131,7 @@ def walk(sim, slot, start, walker):
     done = start + cost.utlb_hit + cost.tlb_hit + cost.walk_cache_hit + reads * cost.walk_mem
     sim.walk_free[who.tbu, walker] = done
     if fault == 0:
-        filled_at(sim.mmu, who.tbu, who.bank, row.iova, leaf, done)
+        filled_at(sim.mmu, who.tbu, done)
         complete(sim, slot, done)
     else:
         send_fault(sim, slot, done, fault, level)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
-from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK, Mmu, invalidate, mmu, rights_needed, translate
+from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK, ONLY, Mmu, mmu, owners, rights_needed, translate
 from smmucore.pagetable import (
     MAP_ERRORS,
     MAP_OK,
@@ -27,8 +28,8 @@ from smmucore.pagetable import (
     words_needed,
 )
 from smmucore.records import rows
+from smmucore.shapes import Caches
 from smmucore.sim import Events
-from smmucore.tlb import BANKS
 from traces.events import EXEC, MAP, TLBI, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.
@@ -66,11 +67,12 @@ def run(mmu, mem, regimes, banks, ev, at, answers):
         MAP_* for BAD_EVENT.
     """
     while at < ev.t.size:
-        op = ev.op[at]
+        op = np.int64(ev.op[at])
+        prot = np.int64(ev.prot[at])
         b = banks[ev.requester[at]]
         if op <= EXEC:
-            need = rights_needed(op, ev.prot[at])
-            fault, level, pa, source, reads = translate(mmu, mem, regimes[b], 0, b, ev.iova[at], need)
+            need = rights_needed(op, prot)
+            fault, level, pa, source, reads = translate(mmu, mem, regimes[b], ONLY, b, ev.iova[at], need)
             answer = answers[at]
             answer.pa = pa
             answer.fault = fault
@@ -80,7 +82,7 @@ def run(mmu, mem, regimes, banks, ev, at, answers):
         elif op == MAP:
             if mem.words.size - mem.used[0] < words_needed(regimes[b], ev.iova[at], ev.size[at]):
                 return NEED_TABLES, at, MAP_OK
-            why = map_range(mem, regimes[b], ev.iova[at], ev.size[at], ev.pa[at], ev.prot[at])
+            why = map_range(mem, regimes[b], ev.iova[at], ev.size[at], ev.pa[at], prot)
             if why != MAP_OK:
                 return BAD_EVENT, at, why
         elif op == UNMAP:
@@ -88,7 +90,7 @@ def run(mmu, mem, regimes, banks, ev, at, answers):
             if why != MAP_OK:
                 return BAD_EVENT, at, why
         elif op == TLBI:
-            invalidate(mmu, ev.prot[at], b, ev.iova[at], ev.size[at])
+            invalidate(mmu, prot, b, ev.iova[at], ev.size[at])
         at += 1
     return DONE, at, MAP_OK
 
@@ -117,25 +119,26 @@ class Translator:
         ias: list[int],
         banks: list[int] | None = None,
         *,
-        utlb: tuple[int, int] = (8, 8),
-        tlb: tuple[int, int] = (128, 4),
-        walk_cache: tuple[int, int] = (16, 4),
+        caches: Caches | None = None,
     ) -> Translator:
         """Return a translator with empty tables; `ias` per bank, `banks` per requester."""
-        if len(ias) > BANKS:
-            raise ValueError(f"expected at most {BANKS} context banks, found {len(ias)}")
         mem = memory()
         regimes = rows(REGIME, len(ias))
         for regime, bits in zip(regimes, ias, strict=True):
             regime.ttbr, regime.ias, regime.start_level = new_table(mem), bits, start_level(bits)
         names = ("accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads", "faults")
         return cls(
-            mmu(utlb, tlb, walk_cache),
+            mmu(caches or Caches(), owners(regimes)),
             mem,
             regimes,
             np.array(banks if banks is not None else range(len(ias)), np.int64),
             dict.fromkeys(names, 0),
         )
+
+    def set_regime(self, bank: int, regime: Any) -> None:
+        """Give a bank other tables; what the TLBs hold stays."""
+        self.regimes[bank] = regime
+        self.mmu.owners[bank] = owners(self.regimes)[bank]
 
     def feed(self, events: Events) -> Any:
         """Carry out a block; return ANSWER records, one an event (zero for those not accesses).

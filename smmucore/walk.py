@@ -7,89 +7,85 @@ from __future__ import annotations
 
 import numpy as np
 
-from smmucore.descriptors import INDEX_MASK, LAST_LEVEL, OA_MASK, U0, U1, entry_shift
+from smmucore.descriptors import INDEX_MASK, NG, OA_MASK, U0, entry_shift
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import (
+    GLOBAL,
     LEAF_LEVEL_MASK,
     LEAF_LEVEL_SHIFT,
-    LEAF_PA,
     LEAF_S2_LEVEL_SHIFT,
-    LEAF_SIZE_MASK,
-    LEAF_SIZE_SHIFT,
     MAY_EXEC,
     MAY_UNPRIV,
     MAY_WRITE,
     STAGE1_RIGHTS,
     STAGE_2,
     made_leaf,
+    output_address,
 )
 from smmucore.lpae import HIERARCHICAL, descend, stage1_rights, walk_stage1
 from smmucore.regime import AARCH32_LPAE, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
 from smmucore.stage2 import walk_nested, walk_stage2
+from smmucore.tablecache import STAGE_1, begin
 
 __all__ = ["MAY_EXEC", "MAY_UNPRIV", "MAY_WRITE", "leaf_level_of", "output_address"]
 
 
 @kernel
-def walk_from(mem, start, level, ias, iova):
-    """Walk `iova` through Linux's 4K tables from the table that `start` points to, which is of `level`.
+def walk_linux_4k(mmu, mem, regime, owner, iova):
+    """Walk Linux's 4K tables; returns what `walk` does."""
+    if iova >> np.uint64(regime.ias) != U0:
+        return FSR_TF, np.int64(0), U0, np.int64(0)
+    start, level = begin(mmu, STAGE_1, owner.own, 12, regime.start_level, iova)
+    if level == regime.start_level:
+        start = regime.ttbr & (OA_MASK | HIERARCHICAL)
+    fault, level, desc, pa, inherited, reads = descend(
+        mem, mmu.trail[STAGE_1], start, level, INDEX_MASK, 12, 48, 0, HIERARCHICAL, iova
+    )
+    if fault != 0:
+        return fault, level, U0, reads
+    mmu.walked.last = level
+    leaf = made_leaf(pa, entry_shift(12, level), level, stage1_rights(desc, inherited, XN_AS_ONE))
+    if desc & NG == U0:
+        leaf |= GLOBAL
+    return fault, level, leaf, reads
+
+
+@kernel
+def walk(mmu, mem, regime, owner, iova, need):
+    """Walk `iova` in any regime, from a walk cache where one can help.
+
+    Only a nested walk looks at what the access needs; elsewhere permissions are for the caller to check.
 
     Parameters
     ----------
+    mmu : Mmu
+        Its walk caches are looked at, and those of stage 2 under a stage 1 filled (docs/translation.md 3).
+        What is to be entered otherwise is left in ``mmu.walked`` and ``mmu.trail``.
     mem : Memory
-    start : uint64
-        PA of the first table to read, and in their place the hierarchical attributes (XNTable,
-        APTable) of the tables above it: a table descriptor or a TTBR will do.
-    level : int64
-        Its level.
-    ias : int64
-        Input address bits of the regime.
+    regime : REGIME
+    owner : OWNER
     iova : uint64
+    need : uint64
 
     Returns
     -------
     fault : int64
-        0, or the FSR bit of the fault: TF, AFF, EF.
+        0, or the FSR bit of the fault.
     level : int64
-        Level of the last descriptor read.
+        Level of the last descriptor read; a fault's says its stage too (`smmucore.leaf.STAGE_2`).
     leaf : uint64
         The translation (`smmucore.leaf`); 0 on a fault.
-    last_table : uint64
-        What to walk from next time (as `start`) to read the level-3 table at once, or 0.
     reads : int64
         Descriptors read.
     """
-    if iova >> np.uint64(ias) != U0:
-        return FSR_TF, np.int64(0), U0, U0, np.int64(0)
-    start &= OA_MASK | HIERARCHICAL
-    fault, level, desc, pa, last, reads = descend(
-        mem, start, level, INDEX_MASK, 12, 48, 0, HIERARCHICAL, iova
-    )
-    if fault != 0:
-        return fault, level, U0, U0, reads
-    rights = stage1_rights(desc, last & HIERARCHICAL, XN_AS_ONE)
-    leaf = made_leaf(pa, entry_shift(12, level), level, rights)
-    return fault, level, leaf, last if level == LAST_LEVEL else U0, reads
-
-
-@inlined
-def walk(mem, regime, iova, need, cached):
-    """Walk `iova` in any regime.
-
-    `cached` is what `last_table` was for its last-level table, or 0.  Only a nested walk looks at what
-    the access needs; elsewhere permissions are for the caller to check.  Returns what `walk_from` does;
-    a fault's level says its stage too (`smmucore.leaf.STAGE_2`).
-    """
     if regime.format == LINUX_4K:
-        start = cached if cached != U0 else regime.ttbr
-        level = np.int64(LAST_LEVEL) if cached != U0 else regime.start_level
-        return walk_from(mem, start, level, regime.ias, iova)
+        return walk_linux_4k(mmu, mem, regime, owner, iova)
     if regime.format == AARCH64_S1 or regime.format == AARCH32_LPAE:
-        return walk_stage1(mem, regime, iova, cached)
+        return walk_stage1(mmu, mem, regime, owner, iova)
     if regime.format == AARCH64_S2:
-        return walk_stage2(mem, regime, iova, cached)
-    return walk_nested(mem, regime, iova, need)
+        return walk_stage2(mmu, mem, regime, owner, iova)
+    return walk_nested(mmu, mem, regime, owner, iova, need)
 
 
 @inlined
@@ -104,10 +100,3 @@ def fault_level_of(leaf, need):
     if need & STAGE1_RIGHTS & ~leaf != U0:
         return leaf_level_of(leaf)
     return np.int64((leaf >> LEAF_S2_LEVEL_SHIFT) & LEAF_LEVEL_MASK) | STAGE_2
-
-
-@inlined
-def output_address(leaf, iova):
-    """Return the PA that `leaf` gives for `iova`."""
-    inside = (U1 << ((leaf >> LEAF_SIZE_SHIFT) & LEAF_SIZE_MASK)) - U1
-    return (leaf & LEAF_PA) | (iova & inside)

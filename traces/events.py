@@ -37,6 +37,13 @@ TLBI_VA = 0  #: every entry of the range, walk cache included
 TLBI_VA_LAST = 1  #: leaf entries of the range only (TLBIVAL)
 TLBI_ASID = 2  #: every entry of the space
 TLBI_ALL = 3  #: every entry
+TLBI_VAA = 4  #: as TLBI_VA, for every ASID of the space's VMID
+TLBI_VAA_LAST = 5  #: as TLBI_VA_LAST, for every ASID of the space's VMID
+TLBI_VMID = 6  #: every entry of the space's VMID, stage 2 too
+TLBI_IPAS2 = 7  #: stage-2 entries of the range of IPAs, walk cache included
+TLBI_IPAS2_LAST = 8  #: its last-level entries only
+TLBI_SYNC = 9  #: nothing goes; waits until every earlier access of the space has ended (TLBSYNC)
+TLBI_RANGES = (TLBI_VA, TLBI_VA_LAST, TLBI_VAA, TLBI_VAA_LAST, TLBI_IPAS2, TLBI_IPAS2_LAST)
 TLBI_KIND_MASK = 0xFF
 
 #: `pa` of an access whose output address the capture does not hold (or that faulted there).

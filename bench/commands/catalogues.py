@@ -11,6 +11,7 @@ from bench.units import show_ns
 from smmucore.clients import CLIENTS
 from smmucore.costs import CONSOLES, CPUS
 from smmucore.hardware import PRESETS, rule_fields
+from smmucore.shapes import Shape
 
 
 @click.group()
@@ -36,7 +37,10 @@ def hardware_show(name: str, as_json: bool) -> None:
     preset = ask.named("hardware", "hardware show", PRESETS, name)
     found = [(f, getattr(preset, f), preset.sources[f]) for f in rule_fields()]
     if as_json:
-        entries = [{"field": f, "value": value, "source": source} for f, value, source in found]
+        entries = [
+            {"field": f, "value": str(value) if isinstance(value, Shape) else value, "source": source}
+            for f, value, source in found
+        ]
         print_json({"name": preset.name, "title": preset.title, "fields": entries})
         return
     print_pairs([(preset.name, preset.title)])

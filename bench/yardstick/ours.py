@@ -43,19 +43,19 @@ def block(op: int, iova: Any, t: Any | None = None) -> Events:
 def mappings(addresses: Any) -> Events:
     """Return the MAPs of the pages from IOVA 0 on to these PAs."""
     iova = np.arange(addresses.size, dtype=np.uint64) * np.uint64(traces.PAGE)
-    return block(MAP, iova)._replace(pa=addresses)
+    return block(MAP, iova).replaced(pa=addresses)
 
 
 def translator(addresses: Any) -> Translator:
     """Return a translator of the yardstick's geometry, with the pages mapped and its caches empty."""
-    made = Translator.empty([IAS], utlb=HARDWARE.utlb, tlb=HARDWARE.tlb, walk_cache=HARDWARE.walk_cache)
+    made = Translator.empty([IAS], caches=HARDWARE.caches)
     made.feed(mappings(addresses))
     return made
 
 
 def counts(machine: Translator, iova: Any) -> dict[str, int]:
     """Translate all; return the counts under the C++ side's names."""
-    machine.mmu = mmu(HARDWARE.utlb, HARDWARE.tlb, HARDWARE.walk_cache)
+    machine.mmu = mmu(HARDWARE.caches, machine.mmu.owners)
     machine.counts = dict.fromkeys(machine.counts, 0)
     checksum = 0
     for first in range(0, iova.size, BLOCK):
@@ -66,14 +66,14 @@ def counts(machine: Translator, iova: Any) -> dict[str, int]:
 
 def translate_only(machine: Translator, iova: Any) -> float:
     """Translate all from empty caches; return ns per access, of the kernel and its calls alone."""
-    machine.mmu = mmu(HARDWARE.utlb, HARDWARE.tlb, HARDWARE.walk_cache)
+    machine.mmu = mmu(HARDWARE.caches, machine.mmu.owners)
     answers = rows(ANSWER, BLOCK)
     common = block(READ, np.zeros(BLOCK, np.uint64))
     took = 0
     for first in range(0, iova.size, BLOCK):
         piece = iova[first : first + BLOCK]
         events = common if piece.size == BLOCK else block(READ, piece)
-        events = events._replace(iova=piece)
+        events = events.replaced(iova=piece)
         start = time.perf_counter_ns()
         status, _, _ = run(machine.mmu, machine.mem, machine.regimes, machine.banks, events, 0, answers)
         took += time.perf_counter_ns() - start

@@ -14,12 +14,12 @@ from smmucore.mmu import check_rights, rights_needed
 from smmucore.pagetable import Memory, new_tables
 from smmucore.regime import aarch64_s2
 from smmucore.registers import FSR_ASF
-from smmucore.walk import fault_level_of, leaf_level_of, output_address, walk
+from smmucore.walk import fault_level_of, leaf_level_of, output_address
 from tests.reference import walker
 from traces import events as ev
 
 from .tools import FSR_OF as FSR_OF_MOST
-from .tools import RW, map_range, reference_memory
+from .tools import RW, bare_walk, map_range, reference_memory
 
 FSR_OF = {**FSR_OF_MOST, walker.ADDRESS_SIZE: FSR_ASF}
 BASE = 0x80_0000_0000
@@ -102,7 +102,7 @@ def compare(
     op, private = kind
     access = {"write": op == ev.WRITE, "instruction": op == ev.EXEC, "privileged": bool(private)}
     need = np.uint64(rights_needed(op, private))
-    fault, level, leaf, _, reads = walk(mem, regime, np.uint64(iova), need, np.uint64(0))
+    fault, level, leaf, reads = bare_walk(mem, regime, iova, need)
     if fault == 0:
         fault = check_rights(leaf, need)
         level = fault_level_of(leaf, need) if fault else level

@@ -12,6 +12,8 @@ from traces import catalogue
 from traces.events import EXEC, PA_UNKNOWN
 from traces.reader import Trace, open_trace
 
+from .tools import shapes
+
 
 def block_events(block: np.ndarray) -> Events:
     """A block of a trace as the core takes it: a requester is a space."""
@@ -67,7 +69,7 @@ def test_with_one_entry_everywhere_a_capture_still_ends_where_it_ended(name: str
     # No TLB to speak of: nearly every access walks, so the tables alone must give the answers.
     trace = open_trace(catalogue.find(name))
     ias = [space.ias for space in trace.manifest.spaces]
-    translator = Translator.empty(ias, utlb=(1, 1), tlb=(1, 1), walk_cache=(1, 1))
+    translator = Translator.empty(ias, caches=shapes((1, 1), (1, 1), (1, 1)))
     for block in trace.blocks():
         answers = translator.feed(block_events(block))
         ended = (block["op"] <= EXEC) & (block["pa"] != PA_UNKNOWN)

@@ -157,8 +157,7 @@ def translator_with(page_bits: int, *, runs: bool) -> Translator:
     row = aarch64_s1(
         ttbr0=int(new_tables(translator.mem, 1 << (page_bits - 3))), page_bits=page_bits, runs=runs
     )
-    for name in row.dtype.names:
-        translator.regimes[0][name] = row[name]
+    translator.set_regime(0, row)
     return translator
 
 
@@ -247,8 +246,7 @@ def test_a_permission_fault_on_a_hit_tells_the_stage_that_refused() -> None:
     assert map_range(mem, stage2, 0, 4 * K, 4 * M, ev.PROT_READ) == MAP_OK
     assert map_range(mem, stage2, 4 * K, 4 * K, 4 * M, RW) == MAP_OK
     both = nested(aarch64_s1(ttbr0=at), stage2)
-    for name in both.dtype.names:
-        translator.regimes[0][name] = both[name]
+    translator.set_regime(0, both)
     assert map_range(mem, both, M, 4 * K, 0, RW) == MAP_OK
     assert map_range(mem, both, 2 * M, 4 * K, 4 * K, ev.PROT_READ) == MAP_OK
     rows = [Row(op, iova + 4) for iova in (M, 2 * M) for op in (ev.READ, ev.WRITE)]

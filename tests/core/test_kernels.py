@@ -63,7 +63,7 @@ def warmed() -> dict[str, Any]:
 # --- Types
 
 #: Arguments that hold an address, a tag or a translation.
-ADDRESSES = frozenset({"iova", "pa", "tag", "leaf", "key", "page"})
+ADDRESSES = frozenset({"iova", "va", "pa", "ipa", "leaf", "key"})
 
 
 def typed_kernels(entries: list[Any]) -> dict[tuple[str, Any], Any]:
@@ -87,7 +87,9 @@ def typed_kernels(entries: list[Any]) -> dict[tuple[str, Any], Any]:
     target.typing_context.refresh()
     target.target_context.refresh()
     found: dict[tuple[str, Any], Any] = {}
-    waiting = [(entry, signature.args) for entry in entries for signature in entry.nopython_signatures]
+    waiting = [
+        (kernel, signature.args) for kernel in entries for signature in kernel.entry.nopython_signatures
+    ]
     while waiting:
         dispatcher, arguments = waiting.pop()
         name = f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__name__}"
@@ -120,9 +122,11 @@ def typed(warmed: dict[str, Any]) -> dict[tuple[str, Any], Any]:
 def test_the_kernels_of_translation_are_all_reached(typed: dict[tuple[str, Any], Any]) -> None:
     names = {name for name, _ in typed}
     wanted = {
-        "walk": ["walk_from", "output_address"],
-        "mmu": ["look_up", "walk_and_fill", "invalidate"],
-        "tlb": ["find", "insert", "drop", "invalidate_range", "tag_of"],
+        "walk": ["walk", "walk_linux_4k"],
+        "leaf": ["output_address"],
+        "mmu": ["look_up", "walk_and_fill"],
+        "invalidate": ["invalidate"],
+        "tlb": ["find", "insert", "drop", "drop_range", "page_key"],
         "pagetable": ["map_range", "unmap_range", "map_leaf", "new_table", "word_index"],
     }
     for module, functions in wanted.items():
@@ -140,7 +144,7 @@ def test_every_kernel_takes_addresses_tags_and_translations_as_uint64(
         code = state.func_id.func.__code__
         for argument, its_type in zip(code.co_varnames[: code.co_argcount], arguments, strict=True):
             # A walk starts at a table; elsewhere a start is a time.
-            if argument in ADDRESSES or (name, argument) == ("smmucore.walk.walk_from", "start"):
+            if argument in ADDRESSES or (name, argument) == ("smmucore.lpae.descend", "start"):
                 assert its_type == types.uint64, f"{name}({argument}: {its_type})"
                 seen += 1
     assert seen > 30
@@ -161,7 +165,7 @@ def test_what_was_compiled_in_this_process_returns_no_float(typed: dict[tuple[st
     signatures = [
         (name, signature)
         for name, compiled in kernel.KERNELS.items()
-        for signature in compiled.nopython_signatures
+        for signature in (*compiled.nopython_signatures, *compiled.entry.nopython_signatures)
     ]
     assert len(signatures) > 20
     for name, signature in signatures:
@@ -249,6 +253,8 @@ def test_a_new_source_gives_another_cache_folder(sources: Path) -> None:
 
 
 def test_with_the_compiler_off_a_kernel_is_the_function_itself() -> None:
-    code = "from smmucore import kernel, walk; print(kernel.jit_disabled(), type(walk.walk_from).__name__)"
+    code = (
+        "from smmucore import kernel, walk; print(kernel.jit_disabled(), type(walk.walk_linux_4k).__name__)"
+    )
     assert python(code, NUMBA_DISABLE_JIT="1").split() == ["True", "function"]
     assert python(code, NUMBA_DISABLE_JIT="0").split()[0] == "False"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from smmucore import mmu
+from smmucore.invalidate import invalidate as tlbi
 from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK
 from smmucore.registers import FSR_PF
 from smmucore.translate import Translator
@@ -28,6 +30,7 @@ from .tools import (
     events,
     reference_memory,
     regimes_of,
+    shapes,
 )
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -62,7 +65,7 @@ def pair(
 ) -> tuple[Translator, OurTwoLevel]:
     """The core with `mapped` in its tables, and the reference over the same words."""
     utlb, tlb, walk_cache = geometry
-    translator = Translator.empty(ias, utlb=utlb, tlb=tlb, walk_cache=walk_cache)
+    translator = Translator.empty(ias, caches=shapes(utlb, tlb, walk_cache))
     translator.feed(events(mapped or []))
     return translator, reference(translator, geometry)
 
@@ -244,7 +247,7 @@ def four_gigabytes() -> Translator:
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_yardstick_slice_counts_as_the_reference(four_gigabytes: Translator, pattern: str) -> None:
     utlb, tlb, walk_cache = YARDSTICK
-    translator = Translator.empty([39], utlb=utlb, tlb=tlb, walk_cache=walk_cache)
+    translator = Translator.empty([39], caches=shapes(utlb, tlb, walk_cache))
     translator.mem, translator.regimes = four_gigabytes.mem, four_gigabytes.regimes
     assert translator.regimes[0].start_level == 1
     machine = reference(translator, YARDSTICK)
@@ -354,7 +357,7 @@ def test_an_unmapped_page_goes_on_translating_until_it_is_invalidated() -> None:
 @pytest.mark.parametrize("geometry", [(3, 1), (0, 4), (4, 0), (12, 4)])
 def test_a_geometry_that_cannot_be_indexed_is_refused(geometry: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        Translator.empty([39], tlb=geometry)
+        Translator.empty([39], caches=shapes(tlb=geometry))
 
 
 @pytest.mark.nojit
@@ -395,7 +398,7 @@ def test_pages_whose_numbers_differ_in_one_bit_are_told_apart(bit: int) -> None:
 def test_each_tbu_has_a_micro_tlb_of_its_own_and_all_share_the_tlb() -> None:
     blocks = [Row(ev.MAP, n * 2 * M, 2 * M, 64 * M + n * 2 * M, RW) for n in range(2)]
     translator, _ = pair([39], YARDSTICK, [*blocks, Row(ev.MAP, G, 4 * K, M, RW)])
-    two = mmu.mmu((1, 4), (4, 4), (4, 4), tbus=2)
+    two = mmu.mmu(replace(shapes((1, 4), (4, 4), (4, 4)), tbus=2), translator.mmu.owners)
 
     def source(tbu: int, iova: int) -> int:
         answer = mmu.translate(
@@ -408,5 +411,5 @@ def test_each_tbu_has_a_micro_tlb_of_its_own_and_all_share_the_tlb() -> None:
     wanted = [(0, 0, FROM_WALK), (1, G, FROM_WALK), (1, 0, FROM_TLB), (1, 0, FROM_UTLB), (0, G, FROM_TLB)]
     assert [source(tbu, iova) for tbu, iova, _ in wanted] == [where for _, _, where in wanted]
     # An invalidation reaches every TBU.
-    mmu.invalidate(two, ev.TLBI_VA, 0, np.uint64(0), np.uint64(4 * K))
+    tlbi(two, ev.TLBI_VA, 0, np.uint64(0), np.uint64(4 * K))
     assert [source(tbu, 0) for tbu in (1, 0)] == [FROM_WALK, FROM_TLB]

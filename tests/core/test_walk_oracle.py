@@ -11,19 +11,22 @@ import numpy as np
 import pytest
 
 from smmucore.pagetable import Memory
+from smmucore.records import one
+from smmucore.regime import REGIME
 from smmucore.registers import FSR_TF
-from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, leaf_level_of, output_address, walk_from
+from smmucore.walk import MAY_EXEC, MAY_UNPRIV, MAY_WRITE, leaf_level_of, output_address
 from tests.reference import oracle
 from tests.reference.oracle import COMMITTED, WalkRow
 
-from .tools import G, K, M, put, window
+from .tools import G, K, M, bare_walk, put, window
 
 PAGE_OF_LEVEL = {3: 4 * K, 2: 2 * M, 1: G}
 
 
 def walk(mem: Memory, ttb: int, iova: int) -> tuple[int, int, Any, int]:
     """(fault, level, leaf, reads) of a walk of 48 input bits."""
-    fault, level, leaf, _, reads = walk_from(mem, np.uint64(ttb), 0, 48, np.uint64(iova))
+    regime = one(REGIME, ttbr=ttb, ias=48, start_level=0)[0]
+    fault, level, leaf, reads = bare_walk(mem, regime, iova)
     return int(fault), int(level), leaf, int(reads)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from smmucore import pagetable
-from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK
+from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK, mmu, owners
 from smmucore.pagetable import Memory
 from smmucore.records import rows
 from smmucore.registers import FSR_AFF, FSR_EF, FSR_PF, FSR_TF
+from smmucore.shapes import NONE, Caches, Shape
 from smmucore.sim import Events
 from smmucore.translate import Translator
+from smmucore.walk import walk
 from tests.reference import walker
 from traces import events as ev
 
@@ -101,6 +103,20 @@ def access_of(row: Row) -> dict[str, bool]:
         "instruction": row.op == ev.EXEC,
         "privileged": bool(row.prot & ev.PROT_PRIV),
     }
+
+
+def shapes(utlb: Any = (8, 8), tlb: Any = (128, 4), walk_cache: Any = (16, 4)) -> Caches:
+    """Caches of these sets and ways."""
+    return Caches(Shape(*utlb), Shape(*tlb), (Shape(*walk_cache), NONE, NONE))
+
+
+#: An SMMU without walk caches, whose walks start at TTBR.
+BARE = mmu(Caches(walk=(NONE, NONE, NONE)), owners(rows(pagetable.REGIME, 1)))
+
+
+def bare_walk(mem: Memory, regime: Any, iova: int, need: int = 0) -> tuple[int, int, Any, int]:
+    """(fault, level, leaf, reads) of a whole walk."""
+    return walk(BARE, mem, regime, BARE.owners[0], np.uint64(iova), np.uint64(need))
 
 
 def window(lowest: int, highest: int) -> Memory:

@@ -10,6 +10,7 @@ import pytest
 from smmucore.clients import CLIENTS
 from smmucore.hardware import PRESETS, Hardware
 from smmucore.policies import POLICIES
+from smmucore.shapes import Shape
 from smmucore.simulate import Lane, Requester
 from traces import events as ev
 
@@ -31,9 +32,9 @@ def random_hardware(rng: random.Random) -> Hardware:
         walk_slots=rng.choice([1, 2, 8]),
         fifo_depth=rng.choice([1, 3, 16]),
         accept=rng.choice([0, 1, 3]),
-        utlb=rng.choice([(1, 2), (2, 2), (8, 8)]),
-        tlb=rng.choice([(2, 2), (16, 4)]),
-        walk_cache=rng.choice([(1, 2), (4, 4)]),
+        utlb=rng.choice([Shape(1, 2), Shape(2, 2), Shape(8, 8)]),
+        tlb=rng.choice([Shape(2, 2), Shape(16, 4)]),
+        walk_cache=rng.choice([Shape(1, 2), Shape(4, 4)]),
     )
 
 

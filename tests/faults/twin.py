@@ -97,14 +97,17 @@ def run_plain(case: Case) -> plain.Outcome:
     hw = case.hardware
     names = (
         "stalls second_fault resume_needs_fsr_clear ss_asserts_irq irq_held_until_resume "
-        "fsr_frozen_while_stalled tbus slots walk_slots fifo_depth accept utlb tlb walk_cache"
+        "fsr_frozen_while_stalled tbus slots walk_slots fifo_depth accept"
     )
+    shapes = {
+        name: (getattr(hw, name).sets, getattr(hw, name).ways) for name in ("utlb", "tlb", "walk_cache")
+    }
     setup = plain.Setup(
         events=[(t, op, r, case.requesters[r].bank, *rest) for t, op, r, *rest in case.events],
         requesters=[(r.stream, r.bank, r.tbu) for r in case.requesters],
         policy=case.policy,
         client=case.client,
-        hw={name: getattr(hw, name) for name in names.split()},
+        hw={**{name: getattr(hw, name) for name in names.split()}, **shapes},
         costs=case.costs,
         cpus=dict(zip(("irq", "thread", "work"), case.cpus, strict=True)),
         lanes=[
