@@ -254,6 +254,15 @@ def test_for_a_stage_2_bank_va_kinds_do_what_ipas2_kinds_do(kind: str, reads: in
     assert reads_of(nested.smmu, DATA, bank=1) == reads
 
 
+@pytest.mark.parametrize("kind", [TLBI_VA, TLBI_VAA, TLBI_ASID])
+def test_no_stage_1_kind_of_a_nested_bank_takes_a_stage_2_entry(kind: str):
+    nested = Nested(stage2_walk_caches=DEPTHS)
+    nested.smmu.access(0, 1, DATA)
+    nested.smmu.tlbi(kind, 0, DATA, PAGE)
+    assert nested.smmu.access(0, 1, DATA).where == "utlb"
+    assert nested.smmu.stage2_walk_caches.caches[0].entries()
+
+
 # Everything at once
 
 

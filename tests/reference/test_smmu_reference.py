@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from .smmu import (
@@ -115,6 +117,16 @@ def test_the_start_level_table_is_never_cached():
     assert reads_of(smmu, 4 * M) == 3
     caches = smmu.stage1_walk_caches.caches
     assert [len(caches[depth].entries()) for depth in (0, 1, 2)] == [1, 1, 0]
+
+
+def test_a_walk_does_not_look_for_a_table_of_its_own_start_level():
+    # Bank 1 starts at level 1, where bank 0, of the same owner, has cached a table: depth 2.
+    smmu, tree = plain(stage1_walk_caches={2: BIG})
+    smmu.banks.append(replace(smmu.banks[0], regime=replace(THREE_LEVELS, ttbr0=0x2000)))
+    assert reads_of(smmu, 4 * M) == 4
+    tree.words[0x2000] = 0  # the level-1 descriptor of both: read, and no longer valid
+    assert smmu.access(0, 1, 4 * M + PAGE).fault == TRANSLATION
+    assert smmu.stage1_walk_caches.hits[2] == 0
 
 
 def test_a_table_taken_from_a_walk_cache_is_not_entered_again():
