@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from .tlb import LRU, ROUND_ROBIN, TREE_PLRU, Tlb
+from .tlb import LRU, RANDOM, ROUND_ROBIN, TREE_PLRU, Owner, Tlb
 from .two_level import TwoLevel
 from .walker import AARCH64_S1, PERMISSION, TRANSLATION, G, K, M, Memory, Regime, memory_of_words, walk
 
@@ -71,6 +71,70 @@ def test_tree_plru_follows_its_bits_where_true_lru_would_differ():
     # b.
     assert tlb.insert(1, 5 * PAGE, PAGE, "f").payload == "b"
     # Use of way 1: root right, left node left. Victim: right half, node right: way 3, d.
+    assert tlb.insert(1, 6 * PAGE, PAGE, "g").payload == "d"
+
+
+def victims(seed: int, unit: int, ways: int, evictions: int) -> list[int]:
+    """Fill ways 0, 1, ... with pages 0, 1, ..., then say which way each further page goes to."""
+    tlb = Tlb(1, ways, RANDOM, seed, unit)
+    for page in range(ways):
+        tlb.insert(1, page * PAGE, PAGE, None)
+    went_to = []
+    for page in range(ways, ways + evictions):
+        tlb.insert(1, page * PAGE, PAGE, None)
+        went_to.append([entry.page for entry in tlb.entries()].index(page))
+    return went_to
+
+
+def test_random_replacement_follows_the_generator_from_1():
+    # 0x9E3779B97F4A7C15 + 256 * 27523551774946691 + 236 = 2^64 + 1, so x is 1 at first. Then by hand:
+    #   1 ^ 1 << 13 = 0x2001; ^ 0x2001 >> 7 = 0x2041; ^ 0x2041 << 17 = 0x40822041.
+    # The next three are those published for this generator from 1: 1152992998833853505 =
+    # 0x100041060C011441, 11177516664432764457 = 0x9B1E842F6E862629, 17678023832001937445 =
+    # 0xF554F503555D8025.
+    # Shifted right by 33: 0, 0x08002083, 0x4D8F4217, 0x7AAA7A81. The low two bits: 0, 3, 3, 1.
+    assert victims(27523551774946691, 236, ways=4, evictions=4) == [0, 3, 3, 1]
+
+
+def test_random_replacement_of_seed_0_is_made_odd_in_every_unit():
+    # Unit 0 starts at ...15, which is odd. Units 1 and 2 both start at ...17: ...16 is made odd.
+    # Unit 0:       0xDC1B77AE0BF34DAD, 0x64F0EEB9026E6076; >> 33: 0x6E0DBBD7, 0x3278775C.
+    # Units 1 and 2: 0xDC1B77AE8AF70D2F, 0x44F06CB51A6E48F5, 0x4D3A47CB309E0924; >> 33: 0x6E0DBBD7,
+    # 0x2278365A, 0x269D23E5.
+    assert victims(0, 0, ways=4, evictions=2) == [3, 0]
+    assert victims(0, 1, ways=4, evictions=2) == victims(0, 2, ways=4, evictions=2) == [3, 2]
+    # Modulo 3 a number is the sum of its hexadecimal digits: 75, 43, 54.
+    assert victims(0, 1, ways=3, evictions=3) == [0, 1, 0]
+
+
+def test_all_sets_draw_from_one_generator_and_only_for_evictions():
+    tlb = Tlb(2, 4, RANDOM, 27523551774946691, 236)
+    for page in range(8):
+        tlb.insert(1, page * PAGE, PAGE, page)
+    tlb.insert(1, 0, PAGE, 0)  # there already: no draw
+    assert tlb.insert(1, 8 * PAGE, PAGE, 8).payload == 0  # set 0, way 0
+    tlb.invalidate_all()
+    for page in range(8):
+        tlb.insert(1, page * PAGE, PAGE, page)
+    assert tlb.insert(1, 9 * PAGE, PAGE, 9).payload == 7  # set 1, way 3
+    assert tlb.insert(1, 10 * PAGE, PAGE, 10).payload == 6  # set 0, way 3
+
+
+def test_an_invalidation_leaves_the_order_of_the_rest():
+    tlb = Tlb(1, 4, LRU)
+    fill(tlb, "abcd")
+    tlb.invalidate_va(Owner(0, 1), PAGE, PAGE)  # b
+    assert tlb.insert(1, 4 * PAGE, PAGE, "e") is None  # into its way
+    assert [tlb.insert(1, page * PAGE, PAGE, "").payload for page in (5, 6, 7)] == ["a", "c", "d"]
+
+
+def test_tree_plru_fills_an_emptied_way_and_keeps_its_bits():
+    tlb = Tlb(1, 4, TREE_PLRU)
+    fill(tlb, "abcd")  # root left, left node left, right node left
+    tlb.invalidate_va(Owner(0, 1), 2 * PAGE, PAGE)  # c, way 2: no bit moves
+    # Into way 2: root left, right node right.
+    assert tlb.insert(1, 4 * PAGE, PAGE, "e") is None
+    assert tlb.insert(1, 5 * PAGE, PAGE, "f").payload == "a"  # then root right, left node right
     assert tlb.insert(1, 6 * PAGE, PAGE, "g").payload == "d"
 
 
@@ -140,6 +204,17 @@ def test_an_entry_answers_its_own_asid_only_and_a_global_one_every_asid():
     assert tlb.lookup(2, 0).payload == "two"
     assert tlb.lookup(3, 0) is None
     assert tlb.lookup(3, PAGE).payload == "global"
+
+
+def test_stage_2_entries_are_found_by_their_vmids_stage_2_alone():
+    tlb = Tlb(sets=1, ways=4)
+    tlb.insert(Owner(1, stage=2), 0, PAGE, "stage 2")
+    assert tlb.lookup(Owner(1, 7), 0) is None
+    assert tlb.lookup(Owner(2, stage=2), 0) is None
+    assert tlb.lookup(Owner(1, stage=2), 0).payload == "stage 2"
+    tlb.insert(Owner(1), PAGE, PAGE, "global")
+    assert tlb.lookup(Owner(1, stage=2), PAGE) is None
+    assert tlb.lookup(Owner(1, 7), PAGE).payload == "global"
 
 
 def test_inserting_a_key_again_replaces_it_and_evicts_nothing():

@@ -1,4 +1,7 @@
-"""Micro-TLB, TLB, walk cache and walk, one access after the other.
+"""Micro-TLB, TLB, one walk cache and walk, one access after the other.
+
+The machine of banks without VMIDs or stage 2, told apart by their ASIDs. `smmu.py` has the rest.
+Where the two differ (an aborted read is counted here, and a refused TLB hit not copied), that one is right.
 
 The rules, in the order of an access:
 
@@ -39,8 +42,11 @@ class Outcome:
     where: str  # "utlb", "tlb" or "walk"
     pa: int | None
     fault: str | None
-    level: int
+    level: int  # of the leaf, or of the fault
     reads: tuple[tuple[int, int | None], ...] = ()
+    stage: int = 1  # of the fault
+    s1ptw: bool = False  # the fault is stage 2's, for the address of a stage-1 table
+    ipa: int | None = None  # what a nested stage 2 was asked for when it faulted
 
 
 class TwoLevel:

@@ -245,6 +245,57 @@ class WalkFault(Exception):  # noqa: N818  (it is the architecture's word)
 Fetch = Callable[[int, int, int], int]
 
 
+# --- What a walk may be told, and tells, on its way
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table below the start level. Depth counts from the last level up: 0 is level 3 (short: level 2)."""
+
+    address: int  # PA; for stage 1 of two, the IPA
+    inherited: Inherited
+    depth: int
+
+
+class Tables:
+    """What a walk of one stage asks and tells of its tables: overridden by walk caches, here nobody's.
+
+    Both are for tables below the start level: those have a depth less than `start_depth`.
+    """
+
+    def find(self, granule: int, start_depth: int) -> Table | None:
+        """Asked once the input is known to be in range: the table to read first, None for the one at TTBR."""
+        return None
+
+    def passed(self, granule: int, table: Table) -> None:
+        """Told of each table that a descriptor has led to."""
+
+
+class Ipas:
+    """What a nested walk asks and tells of its stage-2 translations: overridden by an IPA cache."""
+
+    def find(self, ipa: int) -> Result | None:
+        """Asked before stage 2 is walked: a translation of this IPA."""
+        return None
+
+    def tables(self, ipa: int) -> Tables:
+        """Asked for before a walk of stage 2: its walk caches."""
+        return Tables()
+
+    def walked(self, ipa: int, found: Result) -> Result:
+        """Told of what a walk of stage 2 has found, before permissions are asked; may put it otherwise."""
+        return found
+
+
+def table_reach(granule: int, depth: int, *, short: bool = False) -> int:
+    """Bytes of input that a table of that depth maps.
+
+    >>> [table_reach(4 * K, depth) // M for depth in (0, 1, 2)], table_reach(4 * K, 0, short=True) // M
+    ([2, 1024, 524288], 1)
+    """
+    return M if short else 1 << _shift(granule, 2 - depth)
+
+
 # --- Public functions
 
 
@@ -256,11 +307,12 @@ def walk(
     write: bool = False,
     privileged: bool = False,
     instruction: bool = False,
+    tables: Tables | None = None,
 ) -> Result:
     """Translate `iova` by one stage."""
     reads: list[tuple[int, int | None]] = []
     try:
-        found = _translate(regime, _physical_fetch(memory, reads, regime.stage), iova)
+        found = _translate(regime, _physical_fetch(memory, reads, regime.stage), iova, tables or Tables())
         _check_permission(found, write, privileged, instruction)
     except WalkFault as fault:
         return fault.result(reads)
@@ -292,6 +344,7 @@ def walk_from_last_table(
             level=3,
             table=table,
             inherited=inherited,
+            tables=Tables(),
         )
         _check_permission(found, write, privileged, instruction)
     except WalkFault as fault:
@@ -309,6 +362,8 @@ def walk_nested(
     write: bool = False,
     privileged: bool = False,
     instruction: bool = False,
+    tables: Tables | None = None,
+    ipas: Ipas | None = None,
 ) -> Result:
     """Translate `iova` by stage 1 and its output by stage 2.
 
@@ -318,10 +373,13 @@ def walk_nested(
     reads: list[tuple[int, int | None]] = []
     stage2_fetch = _physical_fetch(memory, reads, 2)
     stage1_fetch = _physical_fetch(memory, reads, 1)
+    ipas = ipas or Ipas()
 
     def stage2_translate(ipa: int, *, write: bool, instruction: bool, s1ptw: bool) -> Result:
         try:
-            found = _translate(s2, stage2_fetch, ipa)
+            found = ipas.find(ipa)
+            if found is None:
+                found = ipas.walked(ipa, _translate(s2, stage2_fetch, ipa, ipas.tables(ipa)))
             _check_permission(found, write, privileged, instruction)
         except WalkFault as fault:
             raise WalkFault(fault.kind, fault.level, 2, s1ptw=s1ptw, ipa=ipa) from None
@@ -333,7 +391,7 @@ def walk_nested(
         return stage1_fetch(table.pa, size, level)
 
     try:
-        first = _translate(s1, fetch, iova)
+        first = _translate(s1, fetch, iova, tables or Tables())
         _check_permission(first, write, privileged, instruction)
         assert first.pa is not None
         second = stage2_translate(first.pa, write=write, instruction=instruction, s1ptw=False)
@@ -428,21 +486,21 @@ def _shift(granule: int, level: int) -> int:
     return PAGE_BITS[granule] + (3 - level) * BITS_PER_LEVEL[granule]
 
 
-def _translate(regime: Regime, fetch: Fetch, iova: int) -> Result:
+def _translate(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
     """Dispatch by format. Raises WalkFault; does not check permissions."""
     if regime.format == AARCH64_S1:
-        return _translate_aarch64_s1(regime, fetch, iova)
+        return _translate_aarch64_s1(regime, fetch, iova, tables)
     if regime.format == AARCH64_S2:
-        return _translate_aarch64_s2(regime, fetch, iova)
+        return _translate_aarch64_s2(regime, fetch, iova, tables)
     if regime.format == AARCH32_LPAE_S1:
-        return _translate_lpae_s1(regime, fetch, iova)
-    return _translate_short(regime, fetch, iova)
+        return _translate_lpae_s1(regime, fetch, iova, tables)
+    return _translate_short(regime, fetch, iova, tables)
 
 
 # --- Where a walk starts
 
 
-def _translate_aarch64_s1(regime: Regime, fetch: Fetch, iova: int) -> Result:
+def _translate_aarch64_s1(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
     va = iova & ((1 << 64) - 1)
     if regime.sep is not None:
         # TCR2.SEP: the input is sign-extended from this bit to 64 bits; what is above it does not count.
@@ -466,11 +524,10 @@ def _translate_aarch64_s1(regime: Regime, fetch: Fetch, iova: int) -> Result:
         raise WalkFault(TRANSLATION, 0, 1)  # reported at level 0, whatever the start level; nothing was read
 
     level = stage1_start_level(granule, input_bits)
-    table = _table_base(regime, ttbr, granule, entries_bits=input_bits - _shift(granule, level), stage=1)
-    return _walk_levels(regime, fetch, va, granule, input_bits, level, table, Inherited())
+    return _descend(regime, fetch, va, granule, input_bits, level, ttbr, tables)
 
 
-def _translate_aarch64_s2(regime: Regime, fetch: Fetch, ipa: int) -> Result:
+def _translate_aarch64_s2(regime: Regime, fetch: Fetch, ipa: int, tables: Tables) -> Result:
     granule = regime.granule
     input_bits = 64 - regime.t0sz
     if ipa >> input_bits:
@@ -489,11 +546,10 @@ def _translate_aarch64_s2(regime: Regime, fetch: Fetch, ipa: int) -> Result:
     if not 1 <= entries_bits <= BITS_PER_LEVEL[granule] + 4:
         raise WalkFault(TRANSLATION, 0, 2)
 
-    table = _table_base(regime, regime.ttbr0, granule, entries_bits, stage=2)
-    return _walk_levels(regime, fetch, ipa, granule, input_bits, level, table, Inherited())
+    return _descend(regime, fetch, ipa, granule, input_bits, level, regime.ttbr0, tables)
 
 
-def _translate_lpae_s1(regime: Regime, fetch: Fetch, iova: int) -> Result:
+def _translate_lpae_s1(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
     # An AArch32 input is 32 bits; a wider one faults at level 1, as an address in neither region does.
     if iova >> 32:
         raise WalkFault(TRANSLATION, 1, 1)
@@ -516,8 +572,27 @@ def _translate_lpae_s1(regime: Regime, fetch: Fetch, iova: int) -> Result:
 
     input_bits = 32 - tsz
     level = 1 if input_bits > 30 else 2
-    table = _table_base(regime, ttbr, 4 * K, entries_bits=input_bits - _shift(4 * K, level), stage=1)
-    return _walk_levels(regime, fetch, iova, 4 * K, input_bits, level, table, Inherited())
+    return _descend(regime, fetch, iova, 4 * K, input_bits, level, ttbr, tables)
+
+
+def _descend(
+    regime: Regime,
+    fetch: Fetch,
+    va: int,
+    granule: int,
+    input_bits: int,
+    start_level: int,
+    ttbr: int,
+    tables: Tables,
+) -> Result:
+    """Go down from the table that a walk cache has, or from the start table: only then is TTBR looked at."""
+    cached = tables.find(granule, 3 - start_level)
+    if cached is not None:
+        level = 3 - cached.depth
+        high = _shift(granule, level - 1)
+        return _walk_levels(regime, fetch, va, granule, high, level, cached.address, cached.inherited, tables)
+    table = _table_base(regime, ttbr, granule, input_bits - _shift(granule, start_level), regime.stage)
+    return _walk_levels(regime, fetch, va, granule, input_bits, start_level, table, Inherited(), tables)
 
 
 def _table_base(regime: Regime, ttbr: int, granule: int, entries_bits: int, stage: int) -> int:
@@ -549,6 +624,7 @@ def _walk_levels(
     level: int,
     table: int,
     inherited: Inherited,
+    tables: Tables,
 ) -> Result:
     stage = regime.stage
     high = input_bits  # first input bit not resolved here: the index is va[high-1 : shift]
@@ -582,6 +658,7 @@ def _walk_levels(
         table = next_table
         high = shift
         level += 1
+        tables.passed(granule, Table(table, inherited, 3 - level))
 
     # A leaf. The order of checks: output address size, then AF, then (in the caller) permission.
     page = _output_address(regime, descriptor, granule, shift)
@@ -682,7 +759,7 @@ def _set_stage2_attributes(answer: Result, regime: Regime, descriptor: int) -> N
 # --- The AArch32 short-descriptor format
 
 
-def _translate_short(regime: Regime, fetch: Fetch, iova: int) -> Result:
+def _translate_short(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
     if iova >> 32:
         raise WalkFault(TRANSLATION, 1, 1)
 
@@ -697,12 +774,19 @@ def _translate_short(regime: Regime, fetch: Fetch, iova: int) -> Result:
     if disabled:
         raise WalkFault(TRANSLATION, 1, 1)
 
+    cached = tables.find(4 * K, 1)
+    if cached is not None:
+        return _short_page(regime, fetch, iova, cached)
     first = fetch(base + 4 * (iova >> 20), 4, 1)
     kind = first & 3
     if kind == 0:
         raise WalkFault(TRANSLATION, 1, 1)
     if kind == 1:
-        return _short_page(regime, fetch, iova, first)
+        # What a page inherits: NS from bit 3, PXN from bit 2.
+        inherited = Inherited(ns_table=_bit(first, 3), pxn_table=_bit(first, 2))
+        table = Table(first & 0xFFFF_FC00, inherited, depth=0)
+        tables.passed(4 * K, table)
+        return _short_page(regime, fetch, iova, table)
 
     # 0b10 and 0b11: a section or supersection; bit 0 is PXN.
     if _bit(first, 18):
@@ -728,9 +812,8 @@ def _translate_short(regime: Regime, fetch: Fetch, iova: int) -> Result:
     )
 
 
-def _short_page(regime: Regime, fetch: Fetch, iova: int, first: int) -> Result:
-    table = first & ~0x3FF
-    second = fetch(table + 4 * _bits(iova, 19, 12), 4, 2)
+def _short_page(regime: Regime, fetch: Fetch, iova: int, table: Table) -> Result:
+    second = fetch(table.address + 4 * _bits(iova, 19, 12), 4, 2)
     kind = second & 3
     if kind == 0:
         raise WalkFault(TRANSLATION, 2, 1)
@@ -754,9 +837,9 @@ def _short_page(regime: Regime, fetch: Fetch, iova: int, first: int) -> Result:
         cb=_bits(second, 3, 2),
         s=_bits(second, 10, 10),
         ng=_bit(second, 11),
-        ns=_bit(first, 3),
+        ns=table.inherited.ns_table,
         xn=xn,
-        pxn=_bit(first, 2),
+        pxn=table.inherited.pxn_table,
     )
 
 
