@@ -40,7 +40,7 @@ from smmucore.leaf import (
     STAGE2_RIGHTS,
     made_leaf,
 )
-from smmucore.pagetable import word_index
+from smmucore.memory import word_index
 from smmucore.regime import (
     AARCH32_LPAE,
     NOWHERE,

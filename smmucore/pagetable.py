@@ -6,8 +6,6 @@ same words that the mapper wrote.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from smmucore.attributes import stage1_attributes, stage2_attributes
@@ -24,6 +22,23 @@ from smmucore.descriptors import (
     top_block_level,
 )
 from smmucore.kernel import kernel
+from smmucore.memory import (
+    MAP_ERRORS,
+    MAP_EXISTS,
+    MAP_MISALIGNED,
+    MAP_NO_MEMORY,
+    MAP_OK,
+    MAP_OUT_OF_RANGE,
+    TABLE_BASE,
+    TABLE_WORDS,
+    UNMAP_PARTIAL,
+    Memory,
+    grown,
+    memory,
+    new_table,
+    new_tables,
+    word_index,
+)
 from smmucore.regime import (
     AARCH64_S2,
     NOWHERE,
@@ -45,80 +60,29 @@ U21 = np.uint64(21)
 U30 = np.uint64(30)
 ALL_ONES = np.uint64((1 << 64) - 1)
 
-#: Where simulated table memory begins; far from any RAM a capture shows.
-TABLE_BASE = np.uint64(0x80_0000_0000)
-TABLE_WORDS = 512
 #: Words that mapping one page can take: a 64K table at each of four levels.
 PAGE_ROOM = 4 << 13
 
-__all__ = ["REGIME", "start_level"]  # what else one needs to make tables
-
-# What `map_range` and `unmap_range` answer.
-MAP_OK = 0
-MAP_EXISTS = 1  # a valid leaf is in the way (Linux: -EEXIST)
-MAP_MISALIGNED = 2  # IOVA, PA or size is no multiple of the granule, or size is zero
-MAP_OUT_OF_RANGE = 3  # beyond the input or the output address size
-UNMAP_PARTIAL = 4  # part of a block: Linux 7.0 refuses
-MAP_NO_MEMORY = 5  # table memory is exhausted
-
-MAP_ERRORS = {
-    MAP_EXISTS: "an IOVA that is not mapped yet, found a valid leaf (a driver would get -EEXIST)",
-    MAP_MISALIGNED: "IOVA, PA and size in whole pages of the granule, found a remainder or no size",
-    MAP_OUT_OF_RANGE: "an IOVA inside the input address size and a PA inside the output, found one beyond",
-    MAP_NO_MEMORY: "room for the tables, found none",
-    UNMAP_PARTIAL: "an UNMAP of whole leaves, found part of a block (Linux refuses it)",
-}
-
-
-class Memory(NamedTuple):
-    """Simulated physical memory that holds tables.
-
-    `words` is uint64, shape (n,): the content from physical address ``base[0]`` on.  `used` is
-    int64, shape (1,): words handed out so far.
-    """
-
-    words: Any
-    base: Any
-    used: Any
-
-
-def memory(tables: int = 4096, base: int = int(TABLE_BASE)) -> Memory:
-    """Return empty table memory with room for `tables` tables of 4 KiB, lazily committed."""
-    return Memory(
-        np.zeros(tables * TABLE_WORDS, np.uint64), np.array([base], np.uint64), np.zeros(1, np.int64)
-    )
-
-
-def grown(old: Memory) -> Memory:
-    """Return `old` with twice the room and the same content."""
-    words = np.zeros(2 * old.words.size, np.uint64)
-    words[: old.used[0]] = old.words[: old.used[0]]
-    return Memory(words, old.base, old.used)
-
-
-@kernel
-def new_tables(mem, words):
-    """Hand out `words` zeroed words, aligned to as many; return their PA, or 0 when memory is exhausted."""
-    at = -(-mem.used[0] // words) * words
-    if at + words > mem.words.size:
-        return U0
-    mem.used[0] = at + words
-    return mem.base[0] + (np.uint64(at) << U3)
-
-
-@kernel
-def new_table(mem):
-    """Hand out a zeroed 4K table; return its PA, or 0 when memory is exhausted."""
-    return new_tables(mem, TABLE_WORDS)
-
-
-@kernel
-def word_index(mem, pa):
-    """Return the index of the word at `pa`, or -1 outside memory (an external abort)."""
-    if pa < mem.base[0]:
-        return -1
-    index = np.int64((pa - mem.base[0]) >> U3)
-    return index if index < mem.words.size else -1
+# What else one needs to make tables.
+__all__ = [
+    "MAP_ERRORS",
+    "MAP_EXISTS",
+    "MAP_MISALIGNED",
+    "MAP_NO_MEMORY",
+    "MAP_OK",
+    "MAP_OUT_OF_RANGE",
+    "REGIME",
+    "TABLE_BASE",
+    "TABLE_WORDS",
+    "UNMAP_PARTIAL",
+    "Memory",
+    "grown",
+    "memory",
+    "new_table",
+    "new_tables",
+    "start_level",
+    "word_index",
+]
 
 
 @kernel

@@ -27,7 +27,7 @@ from smmucore.leaf import (
     made_leaf,
 )
 from smmucore.lpae import HIERARCHICAL, IS_LEAF, IS_TABLE, covered, descend, judge, stage1_rights
-from smmucore.pagetable import word_index
+from smmucore.memory import word_index
 from smmucore.regime import NOWHERE, XN_ARM, half, half_of, sign_extended, table_base
 from smmucore.registers import FSR_ASF, FSR_EF, FSR_PF, FSR_TF
 
