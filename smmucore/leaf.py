@@ -22,6 +22,8 @@ S2_READ = np.uint64(1 << 6)
 S2_WRITE = np.uint64(1 << 7)
 S2_EXEC = np.uint64(1 << 8)
 STAGE2_RIGHTS = np.uint64(7 << 6)
+# Stage 1's nG was 0: an entry of every ASID of its VMID.
+GLOBAL = np.uint64(1 << 9)
 
 # What an access needs, to be shifted by READ, WRITE or EXEC.
 NEED_PRIVILEGED = MAY_READ | S2_READ

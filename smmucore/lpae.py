@@ -16,6 +16,7 @@ from smmucore.descriptors import (
     APTABLE_RDONLY,
     CONTIGUOUS,
     LAST_LEVEL,
+    NG,
     PXN,
     PXNTABLE,
     TABLE_OR_PAGE,
@@ -31,6 +32,7 @@ from smmucore.descriptors import (
 )
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import (
+    GLOBAL,
     MAY_EXEC,
     MAY_READ,
     MAY_UNPRIV,
@@ -138,6 +140,12 @@ def stage1_rights(desc, inherited, execute):
 
 
 @inlined
+def globality(desc):
+    """Return GLOBAL where a stage-1 leaf has nG = 0, or nothing."""
+    return GLOBAL if desc & NG == U0 else U0
+
+
+@inlined
 def descend(mem, start, level, first_mask, page_bits, oas, affd, inherit, iova):
     """Read descriptors from the table at `start`, of `level`, until one is a leaf or a fault.
 
@@ -221,5 +229,7 @@ def walk_stage1(mem, regime, iova, cached):
     if fault != 0:
         return fault, level, U0, U0, reads
     rights = stage1_rights(desc, last & HIERARCHICAL, regime.execute)
-    leaf = made_leaf(pa, covered(desc, pa, va, level, page_bits, regime.runs), level, rights)
+    leaf = made_leaf(
+        pa, covered(desc, pa, va, level, page_bits, regime.runs), level, rights | globality(desc)
+    )
     return fault, level, leaf, last if level == LAST_LEVEL else U0, reads

@@ -26,7 +26,7 @@ from smmucore.leaf import (
     TABLE_OF_STAGE_1,
     made_leaf,
 )
-from smmucore.lpae import HIERARCHICAL, IS_LEAF, IS_TABLE, covered, descend, judge, stage1_rights
+from smmucore.lpae import HIERARCHICAL, IS_LEAF, IS_TABLE, covered, descend, globality, judge, stage1_rights
 from smmucore.memory import word_index
 from smmucore.regime import NOWHERE, XN_ARM, half, half_of, sign_extended, table_base
 from smmucore.registers import FSR_ASF, FSR_EF, FSR_PF, FSR_TF
@@ -174,5 +174,6 @@ def walk_nested(mem, regime, iova, need):
         return FSR_PF, s2_level | STAGE_2, U0, U0, reads
     out = page | (ipa & ((U1 << entry_shift(s2_page_bits, s2_level)) - U1))
     size = min(size, covered(s2_desc, page, ipa, s2_level, s2_page_bits, regime.runs))
-    leaf = made_leaf(out, size, level, rights) | (np.uint64(s2_level) << LEAF_S2_LEVEL_SHIFT)
+    leaf = made_leaf(out, size, level, rights | globality(desc))
+    leaf |= np.uint64(s2_level) << LEAF_S2_LEVEL_SHIFT
     return np.int64(0), level, leaf, U0, reads

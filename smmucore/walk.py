@@ -23,7 +23,7 @@ from smmucore.leaf import (
     STAGE_2,
     made_leaf,
 )
-from smmucore.lpae import HIERARCHICAL, descend, stage1_rights, walk_stage1
+from smmucore.lpae import HIERARCHICAL, descend, globality, stage1_rights, walk_stage1
 from smmucore.regime import AARCH32_LPAE, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
 from smmucore.stage2 import walk_nested, walk_stage2
@@ -69,7 +69,7 @@ def walk_from(mem, start, level, ias, iova):
     if fault != 0:
         return fault, level, U0, U0, reads
     rights = stage1_rights(desc, last & HIERARCHICAL, XN_AS_ONE)
-    leaf = made_leaf(pa, entry_shift(12, level), level, rights)
+    leaf = made_leaf(pa, entry_shift(12, level), level, rights | globality(desc))
     return fault, level, leaf, last if level == LAST_LEVEL else U0, reads
 
 
