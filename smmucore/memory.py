@@ -13,6 +13,8 @@ U3 = np.uint64(3)
 
 #: Where simulated table memory begins; far from any RAM a capture shows.
 TABLE_BASE = np.uint64(0x80_0000_0000)
+#: Where it has to begin when a regime has short descriptors, whose tables are below 4G.
+SHORT_TABLE_BASE = np.uint64(0xC000_0000)
 TABLE_WORDS = 512
 
 # What `map_range` and `unmap_range` answer.

@@ -24,8 +24,9 @@ from smmucore.leaf import (
     made_leaf,
 )
 from smmucore.lpae import HIERARCHICAL, descend, globality, stage1_rights, walk_stage1
-from smmucore.regime import AARCH32_LPAE, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
+from smmucore.regime import AARCH32_LPAE, AARCH32_SHORT, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
+from smmucore.short import walk_short
 from smmucore.stage2 import walk_nested, walk_stage2
 
 __all__ = ["MAY_EXEC", "MAY_UNPRIV", "MAY_WRITE", "leaf_level_of", "output_address"]
@@ -89,6 +90,8 @@ def walk(mem, regime, iova, need, cached):
         return walk_stage1(mem, regime, iova, cached)
     if regime.format == AARCH64_S2:
         return walk_stage2(mem, regime, iova, cached)
+    if regime.format == AARCH32_SHORT:
+        return walk_short(mem, regime, iova, cached)
     return walk_nested(mem, regime, iova, need)
 
 

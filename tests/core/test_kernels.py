@@ -132,7 +132,9 @@ def test_the_kernels_of_translation_are_all_reached(typed: dict[tuple[str, Any],
 
 
 #: Modules whose kernels compute with addresses.
-TRANSLATION = frozenset({"walk", "lpae", "stage2", "mmu", "tlb", "memory", "pagetable", "regime"})
+TRANSLATION = frozenset(
+    {"walk", "lpae", "stage2", "short", "short_map", "mmu", "tlb", "memory", "pagetable", "regime"}
+)
 
 
 def test_every_kernel_takes_addresses_tags_and_translations_as_uint64(

@@ -82,7 +82,11 @@ def reference_memory(mem: Memory) -> walker.Memory:
         index = (pa - base) >> 3
         return int(words[index]) if 0 <= index < words.size else None
 
-    return walker.Memory(read64=read64, read32=lambda pa: None)
+    def read32(pa: int) -> int | None:
+        word = read64(pa & ~7)
+        return None if word is None else word >> 32 if pa & 4 else word & 0xFFFF_FFFF
+
+    return walker.Memory(read64=read64, read32=read32)
 
 
 def reference_regime(ttbr: int, ias: int) -> walker.Regime:
