@@ -1,7 +1,7 @@
-"""Translation tables of 64-bit descriptors in simulated memory, built as Linux's io-pgtable would (H3).
+"""Translation tables in simulated memory, built as Linux's io-pgtable would (H3).
 
 Tables are real descriptors in a flat window of simulated physical memory: the walker reads the
-same words that the mapper wrote.
+same words that the mapper wrote. Those of short descriptors are in `short_map`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from smmucore.memory import (
     word_index,
 )
 from smmucore.regime import (
+    AARCH32_SHORT,
     AARCH64_S2,
     NOWHERE,
     REGIME,
@@ -51,11 +52,13 @@ from smmucore.regime import (
     start_level,
     table_base,
 )
+from smmucore.short_map import SECOND_WORDS, copy_short, find_short, map_short, reaches, unmap_short
 from traces.events import PROT_READ, PROT_WRITE
 
 U0 = np.uint64(0)
 U1 = np.uint64(1)
 U3 = np.uint64(3)
+U20 = np.uint64(20)
 U21 = np.uint64(21)
 U30 = np.uint64(30)
 ALL_ONES = np.uint64((1 << 64) - 1)
@@ -161,8 +164,12 @@ def map_range(mem, regime, iova, size, pa, prot):
         return MAP_OUT_OF_RANGE
     if (pa + size - U1) >> np.uint64(output_bits(regime)) != U0 or pa + size < pa:
         return MAP_OUT_OF_RANGE
+    if regime.format == AARCH32_SHORT and not reaches(iova, size, pa):
+        return MAP_OUT_OF_RANGE
     if prot & (PROT_READ | PROT_WRITE) == 0:
         return MAP_OK
+    if regime.format == AARCH32_SHORT:
+        return map_short(mem, regime, iova, size, pa, prot)
     attributes = stage2_attributes(prot) if regime.format == AARCH64_S2 else stage1_attributes(prot)
     _, _, _, page_bits = half(regime, which)
     done = U0
@@ -178,6 +185,9 @@ def map_range(mem, regime, iova, size, pa, prot):
 @kernel
 def find_leaf(mem, regime, iova):
     """Return (index of the leaf's word or -1, level reached)."""
+    if regime.format == AARCH32_SHORT:
+        at, short, _, level = find_short(mem, regime, iova)
+        return -1 if short == U0 else word_index(mem, at), level
     ttbr, ias, level, page_bits = half(regime, place(regime, iova))
     va = input_of(regime, iova)
     oas = output_bits(regime)
@@ -208,6 +218,8 @@ def unmap_range(mem, regime, iova, size):
         return MAP_MISALIGNED
     if not in_one_half(regime, iova, size):
         return MAP_OUT_OF_RANGE
+    if regime.format == AARCH32_SHORT:
+        return unmap_short(mem, regime, iova, size)
     _, _, _, page_bits = half(regime, which)
     for clear in range(2):
         done = U0
@@ -229,6 +241,8 @@ def unmap_range(mem, regime, iova, size):
 @kernel
 def copy_leaf(mem, source, target, iova):
     """Map the page of `iova` in `target` as it is in `source`, which has it; return MAP_*."""
+    if source.format == AARCH32_SHORT:
+        return copy_short(mem, source, target, iova)
     entry, level = find_leaf(mem, source, iova)
     _, _, _, page_bits = half(source, place(source, iova))
     bits = entry_shift(page_bits, level)
@@ -248,6 +262,8 @@ def tables_needed(size):
 @kernel
 def words_needed(regime, iova, size):
     """Return an upper bound of the words of tables that mapping `size` bytes can take."""
+    if regime.format == AARCH32_SHORT:
+        return (np.int64(size >> U20) + 3) * SECOND_WORDS  # two for the ends, one for the alignment
     _, _, _, page_bits = half(regime, place(regime, iova))
     if page_bits == 12:
         return tables_needed(size) * TABLE_WORDS
