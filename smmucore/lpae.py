@@ -42,7 +42,7 @@ from smmucore.leaf import (
     STAGE2_RIGHTS,
     made_leaf,
 )
-from smmucore.pagetable import word_index
+from smmucore.memory import word_index
 from smmucore.regime import (
     AARCH32_LPAE,
     NOWHERE,
@@ -141,6 +141,12 @@ def stage1_rights(desc, inherited, execute):
 
 
 @inlined
+def globality(desc):
+    """Return GLOBAL where a stage-1 leaf has nG = 0, or nothing."""
+    return GLOBAL if desc & NG == U0 else U0
+
+
+@inlined
 def descend(mem, trail, start, level, first_mask, page_bits, oas, affd, inherit, iova):
     """Read descriptors from the table at `start`, of `level`, until one is a leaf or a fault.
 
@@ -221,7 +227,6 @@ def walk_stage1(mmu, mem, regime, owner, iova):
         return fault, level, U0, reads
     mmu.walked.last = level
     rights = stage1_rights(desc, inherited, regime.execute)
-    leaf = made_leaf(pa, covered(desc, pa, va, level, page_bits, regime.runs), level, rights)
-    if desc & NG == U0:
-        leaf |= GLOBAL
+    size = covered(desc, pa, va, level, page_bits, regime.runs)
+    leaf = made_leaf(pa, size, level, rights | globality(desc))
     return fault, level, leaf, reads

@@ -1,7 +1,7 @@
-"""Translation tables of 64-bit descriptors in simulated memory, built as Linux's io-pgtable would (H3).
+"""Translation tables in simulated memory, built as Linux's io-pgtable would (H3).
 
 Tables are real descriptors in a flat window of simulated physical memory: the walker reads the
-same words that the mapper wrote.
+same words that the mapper wrote. Those of short descriptors are in `short_map`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,25 @@ from smmucore.descriptors import (
     top_block_level,
 )
 from smmucore.kernel import kernel
+from smmucore.memory import (
+    MAP_ERRORS,
+    MAP_EXISTS,
+    MAP_MISALIGNED,
+    MAP_NO_MEMORY,
+    MAP_OK,
+    MAP_OUT_OF_RANGE,
+    TABLE_BASE,
+    TABLE_WORDS,
+    UNMAP_PARTIAL,
+    Memory,
+    grown,
+    memory,
+    new_table,
+    new_tables,
+    word_index,
+)
 from smmucore.regime import (
+    AARCH32_SHORT,
     AARCH64_S2,
     NOWHERE,
     REGIME,
@@ -34,90 +52,40 @@ from smmucore.regime import (
     start_level,
     table_base,
 )
-from smmucore.state import State, array
+from smmucore.short_map import SECOND_WORDS, copy_short, find_short, map_short, reaches, unmap_short
 from traces.events import PROT_READ, PROT_WRITE
 
 U0 = np.uint64(0)
 U1 = np.uint64(1)
 U3 = np.uint64(3)
+U20 = np.uint64(20)
 U21 = np.uint64(21)
 U30 = np.uint64(30)
 ALL_ONES = np.uint64((1 << 64) - 1)
 
-#: Where simulated table memory begins; far from any RAM a capture shows.
-TABLE_BASE = np.uint64(0x80_0000_0000)
-TABLE_WORDS = 512
 #: Words that mapping one page can take: a 64K table at each of four levels.
 PAGE_ROOM = 4 << 13
 
-__all__ = ["REGIME", "start_level"]  # what else one needs to make tables
-
-# What `map_range` and `unmap_range` answer.
-MAP_OK = 0
-MAP_EXISTS = 1  # a valid leaf is in the way (Linux: -EEXIST)
-MAP_MISALIGNED = 2  # IOVA, PA or size is no multiple of the granule, or size is zero
-MAP_OUT_OF_RANGE = 3  # beyond the input or the output address size
-UNMAP_PARTIAL = 4  # part of a block: Linux 7.0 refuses
-MAP_NO_MEMORY = 5  # table memory is exhausted
-
-MAP_ERRORS = {
-    MAP_EXISTS: "an IOVA that is not mapped yet, found a valid leaf (a driver would get -EEXIST)",
-    MAP_MISALIGNED: "IOVA, PA and size in whole pages of the granule, found a remainder or no size",
-    MAP_OUT_OF_RANGE: "an IOVA inside the input address size and a PA inside the output, found one beyond",
-    MAP_NO_MEMORY: "room for the tables, found none",
-    UNMAP_PARTIAL: "an UNMAP of whole leaves, found part of a block (Linux refuses it)",
-}
-
-
-class Memory(State):
-    """Simulated physical memory that holds tables.
-
-    `words` is uint64, shape (n,): the content from physical address ``base[0]`` on.  `used` is
-    int64, shape (1,): words handed out so far.
-    """
-
-    words = array(np.uint64)
-    base = array(np.uint64)
-    used = array(np.int64)
-
-
-def memory(tables: int = 4096, base: int = int(TABLE_BASE)) -> Memory:
-    """Return empty table memory with room for `tables` tables of 4 KiB, lazily committed."""
-    return Memory(
-        np.zeros(tables * TABLE_WORDS, np.uint64), np.array([base], np.uint64), np.zeros(1, np.int64)
-    )
-
-
-def grown(old: Memory) -> Memory:
-    """Return `old` with twice the room and the same content."""
-    words = np.zeros(2 * old.words.size, np.uint64)
-    words[: old.used[0]] = old.words[: old.used[0]]
-    return Memory(words, old.base, old.used)
-
-
-@kernel
-def new_tables(mem, words):
-    """Hand out `words` zeroed words, aligned to as many; return their PA, or 0 when memory is exhausted."""
-    at = -(-mem.used[0] // words) * words
-    if at + words > mem.words.size:
-        return U0
-    mem.used[0] = at + words
-    return mem.base[0] + (np.uint64(at) << U3)
-
-
-@kernel
-def new_table(mem):
-    """Hand out a zeroed 4K table; return its PA, or 0 when memory is exhausted."""
-    return new_tables(mem, TABLE_WORDS)
-
-
-@kernel
-def word_index(mem, pa):
-    """Return the index of the word at `pa`, or -1 outside memory (an external abort)."""
-    if pa < mem.base[0]:
-        return -1
-    index = np.int64((pa - mem.base[0]) >> U3)
-    return index if index < mem.words.size else -1
+# What else one needs to make tables.
+__all__ = [
+    "MAP_ERRORS",
+    "MAP_EXISTS",
+    "MAP_MISALIGNED",
+    "MAP_NO_MEMORY",
+    "MAP_OK",
+    "MAP_OUT_OF_RANGE",
+    "REGIME",
+    "TABLE_BASE",
+    "TABLE_WORDS",
+    "UNMAP_PARTIAL",
+    "Memory",
+    "grown",
+    "memory",
+    "new_table",
+    "new_tables",
+    "start_level",
+    "word_index",
+]
 
 
 @kernel
@@ -196,8 +164,12 @@ def map_range(mem, regime, iova, size, pa, prot):
         return MAP_OUT_OF_RANGE
     if (pa + size - U1) >> np.uint64(output_bits(regime)) != U0 or pa + size < pa:
         return MAP_OUT_OF_RANGE
+    if regime.format == AARCH32_SHORT and not reaches(iova, size, pa):
+        return MAP_OUT_OF_RANGE
     if prot & (PROT_READ | PROT_WRITE) == 0:
         return MAP_OK
+    if regime.format == AARCH32_SHORT:
+        return map_short(mem, regime, iova, size, pa, prot)
     attributes = stage2_attributes(prot) if regime.format == AARCH64_S2 else stage1_attributes(prot)
     _, _, _, page_bits = half(regime, which)
     done = U0
@@ -213,6 +185,9 @@ def map_range(mem, regime, iova, size, pa, prot):
 @kernel
 def find_leaf(mem, regime, iova):
     """Return (index of the leaf's word or -1, level reached)."""
+    if regime.format == AARCH32_SHORT:
+        at, short, _, level = find_short(mem, regime, iova)
+        return -1 if short == U0 else word_index(mem, at), level
     ttbr, ias, level, page_bits = half(regime, place(regime, iova))
     va = input_of(regime, iova)
     oas = output_bits(regime)
@@ -243,6 +218,8 @@ def unmap_range(mem, regime, iova, size):
         return MAP_MISALIGNED
     if not in_one_half(regime, iova, size):
         return MAP_OUT_OF_RANGE
+    if regime.format == AARCH32_SHORT:
+        return unmap_short(mem, regime, iova, size)
     _, _, _, page_bits = half(regime, which)
     for clear in range(2):
         done = U0
@@ -264,6 +241,8 @@ def unmap_range(mem, regime, iova, size):
 @kernel
 def copy_leaf(mem, source, target, iova):
     """Map the page of `iova` in `target` as it is in `source`, which has it; return MAP_*."""
+    if source.format == AARCH32_SHORT:
+        return copy_short(mem, source, target, iova)
     entry, level = find_leaf(mem, source, iova)
     _, _, _, page_bits = half(source, place(source, iova))
     bits = entry_shift(page_bits, level)
@@ -283,6 +262,8 @@ def tables_needed(size):
 @kernel
 def words_needed(regime, iova, size):
     """Return an upper bound of the words of tables that mapping `size` bytes can take."""
+    if regime.format == AARCH32_SHORT:
+        return (np.int64(size >> U20) + 3) * SECOND_WORDS  # two for the ends, one for the alignment
     _, _, _, page_bits = half(regime, place(regime, iova))
     if page_bits == 12:
         return tables_needed(size) * TABLE_WORDS

@@ -31,6 +31,7 @@ AARCH64_S1 = 1
 AARCH64_S2 = 2
 NESTED = 3  # AArch64 stage 1, whose output and whose tables stage 2 translates
 AARCH32_LPAE = 4
+AARCH32_SHORT = 5
 
 # What the execute-never bits mean.
 XN_AS_ONE = 0  # bit 54 for every privilege: io-pgtable sets it with its twin
@@ -55,6 +56,7 @@ REGIME = np.dtype(
         ("epd1", "i8"),
         ("execute", "i8"),  # XN_*
         ("affd", "i8"),  # access flag faults are off
+        ("afe", "i8"),  # short descriptors: AP[0] is the access flag (SCTLR.AFE)
         ("runs", "i8"),  # a TLB entry covers a whole contiguous run
         ("s2_ttbr", "u8"),  # stage 2 of a nested regime
         ("s2_ias", "i8"),
@@ -206,6 +208,40 @@ def aarch32_lpae(
     )[0]
 
 
+def aarch32_short(
+    *,
+    ttbr0: int = 0,
+    ttbr1: int = 0,
+    n: int = 0,
+    epd0: bool = False,
+    epd1: bool = True,
+    afe: bool = True,
+    affd: bool = False,
+) -> Any:
+    """Return the REGIME of an AArch32 stage 1 with short descriptors: 32 bits in, 40 out (H3).
+
+    `n` is TTBCR.N: TTBR0 has the low 2^(32 - N) bytes, TTBR1 all above them. `epd0` and `epd1` are PD0 and
+    PD1. Linux sets SCTLR.AFE, and PD1 with N = 0. Tables, the first-level ones too, are below 4G.
+    """
+    if not 0 <= n <= 7:
+        raise ValueError(f"expected TTBCR.N of 0 to 7, found {n}")
+    return one(
+        REGIME,
+        format=AARCH32_SHORT,
+        ttbr=ttbr0,
+        ias=32 - n,
+        start_level=1,
+        oas=40,
+        epd0=epd0,
+        ttbr1=ttbr1,
+        ias1=32,
+        start_level1=1,
+        epd1=epd1,
+        affd=affd,
+        afe=afe,
+    )[0]
+
+
 def nested(stage1: Any, stage2: Any) -> Any:
     """Return the REGIME of an AArch64 `stage1` over a `stage2`.
 
@@ -252,10 +288,10 @@ def table_base(ttbr, ias, level, page_bits, oas):
 
 @inlined
 def half_of_32(regime, va):
-    """Return which half of an AArch32 long-descriptor regime translates `va`: 0, 1, or NOWHERE (H3).
+    """Return which half of an AArch32 regime translates `va`: 0, 1, or NOWHERE (H3).
 
-    TTBR1 has the high 2^(32 - T1SZ) bytes, or with T1SZ 0 all that TTBR0 leaves; where both claim an
-    address it is TTBR1's.
+    TTBR1 has the high 2^(32 - T1SZ) bytes, or with T1SZ 0, and with short descriptors, all that TTBR0
+    leaves; where both claim an address it is TTBR1's.
     """
     if va >> U32 != U0:
         return NOWHERE
@@ -291,7 +327,7 @@ def place(regime, iova):
     """Return which half's tables hold `iova`, or NOWHERE."""
     if has_halves(regime):
         return half_of(regime, sign_extended(regime, iova))
-    if regime.format == AARCH32_LPAE:
+    if regime.format == AARCH32_LPAE or regime.format == AARCH32_SHORT:
         return half_of_32(regime, iova)
     return 0 if iova >> np.uint64(regime.ias) == U0 else NOWHERE
 

@@ -8,7 +8,6 @@ from smmucore import tlb
 from smmucore.descriptors import (
     AP_RDONLY,
     AP_UNPRIV,
-    NG,
     U0,
     U1,
     U3,
@@ -17,7 +16,6 @@ from smmucore.descriptors import (
 )
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import (
-    GLOBAL,
     LEAF_LEVEL_MASK,
     LEAF_S2_LEVEL_SHIFT,
     S2_EXEC,
@@ -31,8 +29,8 @@ from smmucore.leaf import (
     output_address,
     size_of,
 )
-from smmucore.lpae import HIERARCHICAL, IS_LEAF, IS_TABLE, covered, descend, judge, stage1_rights
-from smmucore.pagetable import word_index
+from smmucore.lpae import HIERARCHICAL, IS_LEAF, IS_TABLE, covered, descend, globality, judge, stage1_rights
+from smmucore.memory import word_index
 from smmucore.regime import NOWHERE, XN_ARM, half, half_of, sign_extended, table_base
 from smmucore.registers import FSR_ASF, FSR_EF, FSR_PF, FSR_TF
 from smmucore.tablecache import STAGE_1, begin, enter_tables
@@ -223,10 +221,8 @@ def walk_nested(mmu, mem, regime, owner, iova, need):
     if need & STAGE2_RIGHTS & ~rights != U0:
         return FSR_PF, s2_level | STAGE_2, U0, reads
     size = min(size, np.uint64(size_of(s2_leaf)))
-    leaf = made_leaf(output_address(s2_leaf, ipa), size, level, rights)
+    leaf = made_leaf(output_address(s2_leaf, ipa), size, level, rights | globality(desc))
     leaf |= np.uint64(s2_level) << LEAF_S2_LEVEL_SHIFT
-    if desc & NG == U0:
-        leaf |= GLOBAL
     walked = mmu.walked
     walked.address = va
     walked.stage = STAGE_1

@@ -18,6 +18,9 @@ ONLY = np.int64(0)
 STAGE_1 = np.int64(0)  # typed, or numba compiles once more
 STAGE_2 = np.int64(1)
 
+#: Stands for the short format in place of the page's bits.
+SHORT_PAGE_BITS = np.int64(11)
+
 WALKED = np.dtype(
     [
         ("address", "u8"),  # what the last walk walked with
@@ -49,9 +52,9 @@ def cache_of(mmu, stage, depth):
 def reach_bits(page_bits, depth):
     """Return log2 of what a table of this depth covers.
 
-    The short format, with 12-bit pages and 8-bit indices, is told by 11 `page_bits`.
+    The short format, with 12-bit pages and 8-bit indices, is told by SHORT_PAGE_BITS.
     """
-    if page_bits == 11:
+    if page_bits == SHORT_PAGE_BITS:
         return np.uint64(20)
     return np.uint64(page_bits + (depth + 1) * (page_bits - 3))
 

@@ -183,7 +183,7 @@ def insert(cache, unit, key):
     info = cache.info
     ways = info.ways
     first = first_way(info, key)
-    chosen = np.int64(-1)
+    chosen = -1
     for way in range(first, first + ways):
         if is_key(words[way], key):
             chosen = way
@@ -231,7 +231,7 @@ def drop(cache, unit, way):
 def drop_kind(cache, unit, mask, kind):
     """Remove every entry of which the bits in `mask` are `kind`."""
     words = cache.words[unit]
-    way = np.int64(0)
+    way = 0
     while way < words.size:
         if words[way] >= SLOTS and words[way] & mask == kind:
             if drop(cache, unit, way):
@@ -259,7 +259,7 @@ def drop_range(cache, unit, owner, size, first_page, last_page):
             page += U1
         return
     kind = key_of(owner, size, U0)
-    way = np.int64(0)
+    way = 0
     while way < words.size:
         word = words[way]
         if word & KIND_MASK == kind and first_page <= word >> NUMBER_SHIFT <= last_page:

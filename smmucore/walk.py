@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from smmucore.descriptors import INDEX_MASK, NG, OA_MASK, U0, entry_shift
+from smmucore.descriptors import INDEX_MASK, OA_MASK, U0, entry_shift
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import (
-    GLOBAL,
     LEAF_LEVEL_MASK,
     LEAF_LEVEL_SHIFT,
     LEAF_S2_LEVEL_SHIFT,
@@ -22,9 +21,10 @@ from smmucore.leaf import (
     made_leaf,
     output_address,
 )
-from smmucore.lpae import HIERARCHICAL, descend, stage1_rights, walk_stage1
-from smmucore.regime import AARCH32_LPAE, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
+from smmucore.lpae import HIERARCHICAL, descend, globality, stage1_rights, walk_stage1
+from smmucore.regime import AARCH32_LPAE, AARCH32_SHORT, AARCH64_S1, AARCH64_S2, LINUX_4K, XN_AS_ONE
 from smmucore.registers import FSR_TF
+from smmucore.short import walk_short
 from smmucore.stage2 import walk_nested, walk_stage2
 from smmucore.tablecache import STAGE_1, begin
 
@@ -45,9 +45,8 @@ def walk_linux_4k(mmu, mem, regime, owner, iova):
     if fault != 0:
         return fault, level, U0, reads
     mmu.walked.last = level
-    leaf = made_leaf(pa, entry_shift(12, level), level, stage1_rights(desc, inherited, XN_AS_ONE))
-    if desc & NG == U0:
-        leaf |= GLOBAL
+    rights = stage1_rights(desc, inherited, XN_AS_ONE) | globality(desc)
+    leaf = made_leaf(pa, entry_shift(12, level), level, rights)
     return fault, level, leaf, reads
 
 
@@ -85,6 +84,8 @@ def walk(mmu, mem, regime, owner, iova, need):
         return walk_stage1(mmu, mem, regime, owner, iova)
     if regime.format == AARCH64_S2:
         return walk_stage2(mmu, mem, regime, owner, iova)
+    if regime.format == AARCH32_SHORT:
+        return walk_short(mmu, mem, regime, owner, iova)
     return walk_nested(mmu, mem, regime, owner, iova, need)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from smmucore.leaf import STAGE_2, TABLE_OF_STAGE_1, size_of
+from smmucore.leaf import GLOBAL, STAGE_2, TABLE_OF_STAGE_1, size_of
 from smmucore.mmu import check_rights, rights_needed
 from smmucore.pagetable import Memory, new_tables
 from smmucore.regime import aarch64_s2
@@ -43,7 +43,7 @@ def random_descriptor(rng: random.Random, page_bits: int, tables: list[int], oas
         bits = oas if rng.random() < 0.93 else 52
         pa = rng.getrandbits(bits)
         low = rng.choice((1, 3)) | rng.getrandbits(8) << 2 | (rng.random() < 0.9) << 10
-        low |= rng.getrandbits(1) << 6
+        low |= rng.getrandbits(1) << 6 | (pa & 1) << 11
         if rng.random() < 0.2:
             high |= 1 << 52
     address = pa & 0xFFFF_FFFF_FFFF & ~((1 << page_bits) - 1)
@@ -72,6 +72,8 @@ class Tally:
     walks: int = 0
     endings: Counter[Any] = field(default_factory=Counter)
     stages: Counter[Any] = field(default_factory=Counter)
+    #: Of the pages that were found.
+    sizes: Counter[int] = field(default_factory=Counter)
 
 
 def rights_of(found: walker.Result) -> dict[tuple[int, int], bool]:
@@ -121,12 +123,14 @@ def compare(
     if want.fault is None:
         assert int(output_address(leaf, np.uint64(iova))) == want.pa, where
         assert leaf_level_of(leaf) == want.level, where
+        assert bool(leaf & GLOBAL) == (want.stage == 1 and not want.ng), where
         covers = covered(want, iova)
         if want.stage1 is not None and want.stage2 is not None:
             covers = min(covered(want.stage1, iova), covered(want.stage2, want.stage1.pa or 0))
         assert 1 << int(size_of(leaf)) == covers, where
         for (other, its), allowed in rights_of(want).items():
             assert (check_rights(leaf, np.uint64(rights_needed(other, its))) == 0) == allowed, where
+        tally.sizes[want.page_size] += 1
     tally.walks += 1
     tally.endings[want.fault, want.level] += 1
     tally.stages[want.fault, want.stage, want.s1ptw] += 1

@@ -15,6 +15,7 @@ from smmucore.records import rows
 from smmucore.registers import FSR_AFF, FSR_EF, FSR_PF, FSR_TF
 from smmucore.shapes import NONE, Caches, Shape
 from smmucore.sim import Events
+from smmucore.tablecache import enter_tables
 from smmucore.translate import Translator
 from smmucore.walk import walk
 from tests.reference import walker
@@ -84,7 +85,11 @@ def reference_memory(mem: Memory) -> walker.Memory:
         index = (pa - base) >> 3
         return int(words[index]) if 0 <= index < words.size else None
 
-    return walker.Memory(read64=read64, read32=lambda pa: None)
+    def read32(pa: int) -> int | None:
+        word = read64(pa & ~7)
+        return None if word is None else word >> 32 if pa & 4 else word & 0xFFFF_FFFF
+
+    return walker.Memory(read64=read64, read32=read32)
 
 
 def reference_regime(ttbr: int, ias: int) -> walker.Regime:
@@ -117,6 +122,17 @@ BARE = mmu(Caches(walk=(NONE, NONE, NONE)), owners(rows(pagetable.REGIME, 1)))
 def bare_walk(mem: Memory, regime: Any, iova: int, need: int = 0) -> tuple[int, int, Any, int]:
     """(fault, level, leaf, reads) of a whole walk."""
     return walk(BARE, mem, regime, BARE.owners[0], np.uint64(iova), np.uint64(need))
+
+
+def walked_twice(mem: Memory, regime: Any, iova: int) -> tuple[Any, Any]:
+    """A whole walk's (fault, level, leaf, reads), and that of the next one, through the walk cache."""
+    cached = mmu(Caches(), owners([regime]))
+    found = []
+    for _ in range(2):
+        found.append(walk(cached, mem, regime, cached.owners[0], np.uint64(iova), np.uint64(0)))
+        if found[-1][0] == 0:
+            enter_tables(cached)
+    return found[0], found[1]
 
 
 def window(lowest: int, highest: int) -> Memory:
