@@ -211,6 +211,7 @@ CLOCK = np.dtype(
         ("waited", "i8"),  # a pass younger than that has been waited for once
         ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
         ("livelock", "i8"),
+        ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
     align=True,
@@ -228,6 +229,8 @@ PLAN = np.dtype(
         ("worker", "i8"),
         ("livelock_limit", "i8"),  # fruitless passes that end the run
         ("retry_limit", "i8"),  # retries of one transaction that end the run
+        ("calm", "i8"),  # as many accesses at least go through in a block; 0: none do
+        ("orderly", "i8"),  # one channel, one bank, nothing ABRUPT
     ],
     align=True,
 )

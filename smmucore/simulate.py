@@ -53,6 +53,7 @@ from smmucore.records import (
 )
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
+from smmucore.staged import FEWEST, kind_of, stages
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -128,6 +129,13 @@ class Setup:
         Passes begun without a record seen or a RESUME accepted that end a run.
     retry_limit : int
         Retries of one transaction, each of which faulted again, that end a run.
+    orderly : bool
+        All accesses of the events go through one channel, and no event is ABRUPT: who knows that spares
+        the engine from following each access through its queue.  It changes no result; where there is more
+        than one bank it is not used.
+    calm : int
+        As many accesses at least go through in a block where nothing else happens; 0: none do.  It changes
+        no result.
     """
 
     policy: Policy
@@ -142,6 +150,8 @@ class Setup:
     demand: bool = False
     livelock_limit: int = LIVELOCK_LIMIT
     retry_limit: int = RETRY_LIMIT
+    orderly: bool = False
+    calm: int = FEWEST
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,8 @@ class Outcome:
         One row a fault, in order of arrival at the banks.
     end_ns : int
         Simulated time at which the run ended.
+    in_blocks : int
+        Accesses that went through in blocks: how the run was computed, not what came of it.
     """
 
     counters: dict[str, int]
@@ -172,6 +184,7 @@ class Outcome:
     highest: Any
     faults: Any
     end_ns: int
+    in_blocks: int
 
 
 def build(setup: Setup) -> Sim:
@@ -217,6 +230,7 @@ def build(setup: Setup) -> Sim:
             raise SimulationError(-1, MAP_ERRORS[status])
     plan = program(setup.policy, setup.client)
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
+    caches = mmu(hw.caches, owners(regimes))
     host = Host(
         contexts=contexts,
         lines=lines,
@@ -231,6 +245,8 @@ def build(setup: Setup) -> Sim:
             worker=plan.worker,
             livelock_limit=setup.livelock_limit,
             retry_limit=setup.retry_limit,
+            calm=setup.calm if len({r.tbu for r in setup.requesters}) == 1 else 0,
+            orderly=setup.orderly and len({r.bank for r in setup.requesters}) == 1,
         )[0],
         client=rows(CLIENT, 1)[0],
         clock=clock,
@@ -240,7 +256,7 @@ def build(setup: Setup) -> Sim:
     )
     return Sim(
         host=host,
-        mmu=mmu(hw.caches, owners(regimes)),
+        mmu=caches,
         pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners(shadows)),
         mem=mem,
         regimes=regimes,
@@ -253,6 +269,11 @@ def build(setup: Setup) -> Sim:
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
         requesters=requesters,
+        requester_banks=np.array([r.bank for r in setup.requesters], np.int64),
+        kinds=np.array([kind_of(caches.owners[r.bank]) for r in setup.requesters], np.uint64),
+        stages=stages(),
+        kept_slot_free=np.zeros(channels * hw.slots, np.int64),
+        kept_walk_free=np.zeros(hw.walk_slots, np.int64),
         lanes=lanes,
         faults=rows(FAULT, 1024),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
@@ -366,4 +387,5 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
         highest=sim.highest,
         faults=sim.faults[: int(clock.faults)].copy(),
         end_ns=now,
+        in_blocks=int(clock.in_blocks),
     )

@@ -25,9 +25,13 @@ from smmucore.mmu import rights_needed
 from smmucore.regime import LINUX_4K, XN_AS_ONE
 from smmucore.state import State, array, record
 from smmucore.tablecache import STAGE_1, begin_above, enter_tables
+from traces.events import EXEC
 
 #: Accesses of a block.  Their keys, slots and leaves stay in a first-level data cache.
 BLOCK = 1024
+
+#: Fewer accesses are done in order.
+FEWEST = 32
 
 U0 = np.uint64(0)
 U1 = np.uint64(1)
@@ -98,6 +102,9 @@ class Stages(State):
     inherited = array(np.uint8)
     reads = array(np.uint8)
     found = array(np.uint64)  # the leaf's descriptor, then the translation
+    issued = array(np.int64)  # of each access, where time counts
+    ended = array(np.int64)
+    place = array(np.int64)  # the slot it took
     made = record(MADE)
 
 
@@ -432,6 +439,13 @@ def keep(mmu, tbu):
 
 
 @kernel
+def put_back_values(mmu, tbu):
+    """Put the values of both TLBs back."""
+    undo_values(mmu.utlb, tbu)
+    undo_values(mmu.tlb, ONLY)
+
+
+@kernel
 def put_back(mmu, tbu):
     """Put everything back as `keep` found it."""
     undo(mmu.utlb, tbu)
@@ -445,7 +459,7 @@ def put_back(mmu, tbu):
 
 
 @kernel
-def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each):
+def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each, careful):
     """Translate the `n` accesses from `at` on, if none faults; else change nothing.
 
     Parameters
@@ -466,6 +480,8 @@ def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each):
         At most BLOCK accesses.
     each : bool
         Whether each run's translation is wanted, in ``st.leaf``.
+    careful : bool
+        The caller may have to `put_back` and `put_back_values`.
 
     Returns
     -------
@@ -503,12 +519,13 @@ def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each):
             put_back(mmu, tbu)
             mmu.walked.common = common
             return False
-    if each or made.need & ~mmu.walked.common != U0:
+    in_doubt = made.need & ~mmu.walked.common != U0
+    if in_doubt or careful:
         save_values(mmu.utlb, tbu)
         save_values(mmu.tlb, ONLY)
+    if each or in_doubt:
         if not settle_runs(st, mmu, tbu, need):
-            undo_values(mmu.utlb, tbu)
-            undo_values(mmu.tlb, ONLY)
+            put_back_values(mmu, tbu)
             put_back(mmu, tbu)
             mmu.walked.common = common
             return False
@@ -539,3 +556,18 @@ def is_worth_a_try(st):
         return True
     made.wait -= 1
     return False
+
+
+@kernel
+def accesses_ahead(op, at):
+    """Return how many accesses come next without another event, at most a block of them."""
+    ahead = op[at : at + BLOCK]
+    others = 0
+    for k in range(ahead.size):
+        others += ahead[k] > EXEC
+    if others == 0:
+        return ahead.size
+    k = 0
+    while ahead[k] <= EXEC:
+        k += 1
+    return k

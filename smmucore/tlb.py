@@ -71,6 +71,7 @@ class Cache(State):
     kept_values = array(np.uint64, 2)
     kept_order = array(np.uint64, 2)
     kept_units = array(UNIT)
+    kept_ready = array(np.int64, 2)
 
 
 def cache(shape: Shape, units: int = 1) -> Cache:
@@ -92,6 +93,7 @@ def cache(shape: Shape, units: int = 1) -> Cache:
         kept_values=np.zeros(size, np.uint64),
         kept_order=np.zeros((units, max(shape.sets, 1)), np.uint64),
         kept_units=state.copy(),
+        kept_ready=np.zeros(size, np.int64),
     )
 
 

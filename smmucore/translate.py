@@ -22,8 +22,9 @@ from smmucore.records import one, rows
 from smmucore.shapes import Caches
 from smmucore.sim import Events
 from smmucore.staged import (
-    BLOCK,
+    FEWEST,
     Stages,
+    accesses_ahead,
     block_failed,
     can_stage,
     is_worth_a_try,
@@ -31,7 +32,7 @@ from smmucore.staged import (
     stages,
     translate_block,
 )
-from traces.events import EXEC, MAP, TLBI, UNMAP
+from traces.events import MAP, TLBI, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.
 ANSWER = np.dtype(
@@ -46,8 +47,6 @@ NEED_TABLES = 1
 BAD_EVENT = 2
 
 PAGE_LEVEL = 3
-#: Fewer accesses are done in order.
-FEWEST = 32
 
 
 @kernel
@@ -86,7 +85,9 @@ def run(st, mmu, mem, regimes, banks, kinds, ev, at, counts, answers):
             if not (staged and n >= FEWEST and is_worth_a_try(st)):
                 in_order(mmu, mem, regimes, banks, ev, at, n, counts, answers)
                 at += n
-            elif translate_block(st, mmu, mem, regimes, banks, kinds, ONLY, ev, at, n, answers.size != 0):
+            elif translate_block(
+                st, mmu, mem, regimes, banks, kinds, ONLY, ev, at, n, answers.size != 0, False
+            ):
                 count_block(st, n, counts)
                 if answers.size != 0:
                     answer_block(st, ev, at, answers)
@@ -115,21 +116,6 @@ def run(st, mmu, mem, regimes, banks, kinds, ev, at, counts, answers):
             invalidate(mmu, prot, b, ev.iova[at], ev.size[at])
         at += 1
     return DONE, at, MAP_OK
-
-
-@kernel
-def accesses_ahead(op, at):
-    """Return how many accesses come next without another event, at most a block of them."""
-    ahead = op[at : at + BLOCK]
-    others = 0
-    for k in range(ahead.size):
-        others += ahead[k] > EXEC
-    if others == 0:
-        return ahead.size
-    k = 0
-    while ahead[k] <= EXEC:
-        k += 1
-    return k
 
 
 @kernel

@@ -81,7 +81,9 @@ def timed(iova: Any, addresses: Any, pace: int) -> float:
 
     The pages are mapped by the first block, whose time does not count.
     """
-    setup = Setup(POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], [IAS])
+    setup = Setup(
+        POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], [IAS], orderly=True
+    )
     marks: list[int] = []
 
     def blocks() -> Iterator[Events]:
