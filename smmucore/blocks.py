@@ -14,6 +14,7 @@ from smmucore.tlb import NUMBER_SHIFT
 from smmucore.vector import lru_4, lru_8
 
 U0 = np.uint64(0)
+ALL_ONES = np.uint64((1 << 64) - 1)
 U2 = np.uint64(2)
 U3 = np.uint64(3)
 
@@ -58,7 +59,7 @@ def use_all(cache, unit, keys, count, slots, missed_keys, missed):
 @inlined
 def chosen(yes, a, b):
     """Return `a` or `b`, without a branch."""
-    mask = U0 - np.uint64(yes)
+    mask = ALL_ONES * np.uint64(yes)
     return (a & mask) | (b & ~mask)
 
 

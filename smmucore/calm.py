@@ -16,15 +16,8 @@ from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
 from smmucore.kernel import kernel
 from smmucore.records import NEVER
 from smmucore.registers import FSR_FAULT, FSR_SS
-from smmucore.staged import (
-    accesses_ahead,
-    block_failed,
-    can_stage,
-    is_worth_a_try,
-    put_back,
-    put_back_values,
-    translate_block,
-)
+from smmucore.staged import can_stage, put_back, put_back_values, translate_block
+from smmucore.stages import accesses_ahead, block_failed, is_worth_a_try
 from traces.events import WRITE
 
 ONLY = np.int64(0)

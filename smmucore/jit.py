@@ -14,12 +14,12 @@ from typing import Any
 
 import numba
 from numba import _dynfunc
-from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import InlineOverloads, NativeLowering, NativeParforLowering, NopythonRewrites
+from numba.core.types.misc import unliteral
 from numba.core.untyped_passes import DeadBranchPrune, InlineClosureLikes, LiteralUnroll, WithLifting
 
 
@@ -102,7 +102,7 @@ class Kernel(CPUDispatcher):
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Take a literal as what it is one of: otherwise each would have a compilation of its own."""
-        return super().get_call_template(tuple(types.unliteral(kind) for kind in args), kws)
+        return super().get_call_template(tuple(unliteral(kind) for kind in args), kws)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the entry."""

@@ -32,7 +32,7 @@ from smmucore.records import (
     WAITING,
 )
 from smmucore.regime import REGIME
-from smmucore.staged import Stages
+from smmucore.stages import Stages
 from smmucore.state import State, array, part, record
 
 

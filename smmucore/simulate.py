@@ -53,7 +53,8 @@ from smmucore.records import (
 )
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
-from smmucore.staged import FEWEST, kind_of, stages
+from smmucore.staged import kind_of
+from smmucore.stages import FEWEST, stages
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000

@@ -11,7 +11,6 @@ kernel that takes a state is compiled once, and found in the cache by the next p
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -142,14 +141,16 @@ class StateModel(models.PrimitiveModel):
         super().__init__(manager, kind, WORD.as_pointer())
 
 
+#: One type object for each class: numba compares them at every call.
+_TYPES: dict[type[State], StateType] = {}
+
+
 @typeof_impl.register(State)
 def _typeof(value: State, _context: Any) -> StateType:
-    return _type_of_class(type(value))
-
-
-@cache
-def _type_of_class(cls: type[State]) -> StateType:
-    return StateType(cls)
+    cls = type(value)
+    if cls not in _TYPES:
+        _TYPES[cls] = StateType(cls)
+    return _TYPES[cls]
 
 
 @unbox(StateType)

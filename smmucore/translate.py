@@ -21,17 +21,8 @@ from smmucore.pagetable import REGIME, map_range, start_level, unmap_range, word
 from smmucore.records import one, rows
 from smmucore.shapes import Caches
 from smmucore.sim import Events
-from smmucore.staged import (
-    FEWEST,
-    Stages,
-    accesses_ahead,
-    block_failed,
-    can_stage,
-    is_worth_a_try,
-    kind_of,
-    stages,
-    translate_block,
-)
+from smmucore.staged import can_stage, kind_of, translate_block
+from smmucore.stages import FEWEST, Stages, accesses_ahead, block_failed, is_worth_a_try, stages
 from traces.events import MAP, TLBI, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.types.containers import UniTuple
 from numba.extending import intrinsic
 
 from smmucore.kernel import jit_disabled
@@ -78,7 +79,7 @@ def _vector(ways: int) -> Any:
 
     @intrinsic
     def step(_context: Any, words: Any, _at: Any, _key: Any) -> Any:
-        answer = types.UniTuple(types.uint64, 2)
+        answer = UniTuple(types.uint64, 2)
         return answer(words, types.uint64, types.uint64), generate
 
     return step
