@@ -155,7 +155,7 @@ class Runner:
             hardware=hardware,
             costs=case.costs,
             requesters=made.requesters,
-            ias=made.ias,
+            spaces=made.spaces,
             cpus=case.cpus,
             lanes=made.lanes,
             premapped=made.premapped,

@@ -14,7 +14,6 @@ from smmucore.records import NOBODY
 from smmucore.registers import (
     FSR_FAULT,
     FSR_FORMAT,
-    FSR_FORMAT_AARCH64,
     FSR_MULTI,
     FSR_SS,
     FSR_SYNDROME,
@@ -61,7 +60,7 @@ def record(bank, number, bits, far, fsynr0):
     if bank.fsr & FSR_FAULT:
         bank.fsr |= FSR_MULTI
         return IS_COALESCED
-    bank.fsr = (bank.fsr & ~FSR_FORMAT) | FSR_FORMAT_AARCH64 | bits
+    bank.fsr = (bank.fsr & ~FSR_FORMAT) | bank.format | bits
     bank.far = far
     bank.fsynr0 = fsynr0
     bank.records += 1

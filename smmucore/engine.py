@@ -24,7 +24,7 @@ from smmucore.pagetable import (
 from smmucore.records import NEVER
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
 from smmucore.transactions import ISSUED, arrive, issue
-from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
+from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
 
 U0 = np.uint64(0)
 # Typed, because numba would compile a kernel once more for a literal.
@@ -377,6 +377,6 @@ def trace_event(sim, ev, at):
             if status != MAP_OK:
                 return status
         return unmap_range(sim.mem, sim.regimes[b], ev.iova[at], ev.size[at])
-    if op == TLBI:
+    if op == TLBI and prot & TLBI_KIND_MASK != TLBI_SYNC:
         invalidate(sim.mmu, prot, b, ev.iova[at], ev.size[at])
     return MAP_OK

@@ -21,6 +21,7 @@ BANK = np.dtype(
         ("fsr", "i8"),
         ("fsynr0", "i8"),
         ("sctlr", "i8"),
+        ("format", "i8"),  # FSR.Format of its faults, in place
         ("records", "i8"),  # records made so far
         ("record", "i8"),  # which of them is current; 0: no syndrome bit is set
         ("record_fault", "i8"),  # its fault number; 0: latched ahead of the fault's turn

@@ -17,18 +17,8 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
-from smmucore.mmu import BANKS, mmu, owners
-from smmucore.pagetable import (
-    MAP_ERRORS,
-    MAP_OK,
-    REGIME,
-    grown,
-    map_range,
-    memory,
-    new_table,
-    start_level,
-    tables_needed,
-)
+from smmucore.mmu import BANKS, mmu
+from smmucore.pagetable import MAP_ERRORS, MAP_OK, grown, map_range, tables_needed
 from smmucore.policies import Policy
 from smmucore.program import program, sctlr
 from smmucore.records import (
@@ -53,6 +43,7 @@ from smmucore.records import (
 )
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
+from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -118,8 +109,8 @@ class Setup:
         The axes of a comparison.
     requesters : sequence of Requester
         Indexed by ``Events.requester``.
-    ias : sequence of int
-        Input address bits of each bank.
+    spaces : sequence of Space
+        The tables of each bank.
     cpus : mapping
         CPU of the ``irq``, ``thread`` and ``worker`` contexts.
     lanes, premapped, demand
@@ -135,7 +126,7 @@ class Setup:
     hardware: Hardware
     costs: Profile
     requesters: Sequence[Requester]
-    ias: Sequence[int]
+    spaces: Sequence[Space]
     cpus: Mapping[str, int] = field(default_factory=lambda: {"irq": 0, "thread": 0, "worker": 1})
     lanes: Sequence[Lane] = ()
     premapped: Sequence[Premapped] = ()
@@ -177,7 +168,7 @@ class Outcome:
 def build(setup: Setup) -> Sim:
     """Return the state of a run that has not begun."""
     hw = setup.hardware
-    nb = len(setup.ias)
+    nb = len(setup.spaces)
     if nb > BANKS:
         raise ValueError(f"expected at most {BANKS} context banks, found {nb}")
     streams = sorted({r.stream for r in setup.requesters})
@@ -202,15 +193,11 @@ def build(setup: Setup) -> Sim:
     lines = rows(LINE, nb)
     lines.last_unhandled = -NEVER
     channels = 2 * hw.tbus
-    mem = memory(4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped))
-    regimes, shadows = rows(REGIME, nb), rows(REGIME, nb)
-    for b in range(nb):
-        for regime in (regimes[b], shadows[b]):
-            regime.ttbr, regime.ias, regime.start_level = (
-                new_table(mem),
-                setup.ias[b],
-                start_level(setup.ias[b]),
-            )
+    mem = table_memory(
+        setup.spaces, 4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped)
+    )
+    regimes, shadows = empty_tables(setup.spaces, mem), empty_tables(setup.spaces, mem)
+    banks.format = [fsr_format(regime) for regime in regimes]
     for m in setup.premapped:
         status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
         if status != MAP_OK:
@@ -240,8 +227,8 @@ def build(setup: Setup) -> Sim:
     )
     return Sim(
         host=host,
-        mmu=mmu(hw.caches, owners(regimes)),
-        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners(shadows)),
+        mmu=mmu(hw.caches, owners_of(setup.spaces, regimes)),
+        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners_of(setup.spaces, shadows)),
         mem=mem,
         regimes=regimes,
         shadows=shadows,

@@ -6,6 +6,7 @@ functional half of the model, and what an oracle of translations is held against
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,23 +15,12 @@ import numpy as np
 from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK, ONLY, Mmu, mmu, owners, rights_needed, translate
-from smmucore.pagetable import (
-    MAP_ERRORS,
-    MAP_OK,
-    REGIME,
-    Memory,
-    grown,
-    map_range,
-    memory,
-    new_table,
-    start_level,
-    unmap_range,
-    words_needed,
-)
+from smmucore.pagetable import MAP_ERRORS, MAP_OK, Memory, grown, map_range, unmap_range, words_needed
 from smmucore.records import rows
 from smmucore.shapes import Caches
 from smmucore.sim import Events
-from traces.events import EXEC, MAP, TLBI, UNMAP
+from smmucore.spaces import Space, empty_tables, owners_of, table_memory
+from traces.events import EXEC, MAP, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.
 ANSWER = np.dtype(
@@ -89,7 +79,7 @@ def run(mmu, mem, regimes, banks, ev, at, answers):
             why = unmap_range(mem, regimes[b], ev.iova[at], ev.size[at])
             if why != MAP_OK:
                 return BAD_EVENT, at, why
-        elif op == TLBI:
+        elif op == TLBI and prot & TLBI_KIND_MASK != TLBI_SYNC:
             invalidate(mmu, prot, b, ev.iova[at], ev.size[at])
         at += 1
     return DONE, at, MAP_OK
@@ -116,29 +106,28 @@ class Translator:
     @classmethod
     def empty(
         cls,
-        ias: list[int],
+        spaces: Sequence[Space],
         banks: list[int] | None = None,
         *,
         caches: Caches | None = None,
     ) -> Translator:
-        """Return a translator with empty tables; `ias` per bank, `banks` per requester."""
-        mem = memory()
-        regimes = rows(REGIME, len(ias))
-        for regime, bits in zip(regimes, ias, strict=True):
-            regime.ttbr, regime.ias, regime.start_level = new_table(mem), bits, start_level(bits)
+        """Return a translator with empty tables; `spaces` per bank, `banks` per requester."""
+        mem = table_memory(spaces)
+        regimes = empty_tables(spaces, mem)
         names = ("accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads", "faults")
         return cls(
-            mmu(caches or Caches(), owners(regimes)),
+            mmu(caches or Caches(), owners_of(spaces, regimes)),
             mem,
             regimes,
-            np.array(banks if banks is not None else range(len(ias)), np.int64),
+            np.array(banks if banks is not None else range(len(spaces)), np.int64),
             dict.fromkeys(names, 0),
         )
 
     def set_regime(self, bank: int, regime: Any) -> None:
         """Give a bank other tables; what the TLBs hold stays."""
         self.regimes[bank] = regime
-        self.mmu.owners[bank] = owners(self.regimes)[bank]
+        known = self.mmu.owners
+        self.mmu.owners[bank] = owners(self.regimes, known.asid.tolist(), known.vmid.tolist())[bank]
 
     def feed(self, events: Events) -> Any:
         """Carry out a block; return ANSWER records, one an event (zero for those not accesses).

@@ -17,6 +17,7 @@ from smmucore.policies import POLICIES
 from smmucore.records import rows
 from smmucore.sim import Events
 from smmucore.simulate import Requester, Setup, simulate
+from smmucore.spaces import linux
 from smmucore.translate import ANSWER, DONE, Translator, run
 from traces.events import MAP, PROT_READ, PROT_WRITE, READ
 
@@ -48,7 +49,7 @@ def mappings(addresses: Any) -> Events:
 
 def translator(addresses: Any) -> Translator:
     """Return a translator of the yardstick's geometry, with the pages mapped and its caches empty."""
-    made = Translator.empty([IAS], caches=HARDWARE.caches)
+    made = Translator.empty(linux(IAS), caches=HARDWARE.caches)
     made.feed(mappings(addresses))
     return made
 
@@ -86,7 +87,7 @@ def timed(iova: Any, addresses: Any, pace: int) -> float:
 
     The pages are mapped by the first block, whose time does not count.
     """
-    setup = Setup(POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], [IAS])
+    setup = Setup(POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], linux(IAS))
     marks: list[int] = []
 
     def blocks() -> Iterator[Events]:
