@@ -169,7 +169,7 @@ def _heartbeat(source: Source, made: Injection, part: Part, whole: int) -> Injec
     page = Premapped(bank, _BEAT_IOVA, PAGE, _BEAT_IOVA, PROT_READ | PROT_WRITE)
     return replace(
         made,
-        requesters=(*made.requesters, Requester(stream, bank)),
+        requesters=(*made.requesters, Requester(stream, bank, fixed=True)),
         spaces=(*made.spaces, Space()),
         lanes=(*made.lanes, lane),
         premapped=(*made.premapped, page),

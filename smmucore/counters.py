@@ -39,6 +39,8 @@ MEANINGS = {
     "translations": "translations made, retries included",
     "completed": "transactions that ended with an output address",
     "transactions_pending": "transactions issued and not ended",
+    "bypassed": "accesses of streams that bypass the SMMU",
+    "global_faults": "accesses that a global fault terminated",
 }
 
 NAMES = tuple(MEANINGS)

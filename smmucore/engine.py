@@ -207,7 +207,7 @@ def trace_time(sim, ev, at):
         return t if room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])) else NEVER
     if sim.clock.fence == 0:
         return t
-    return max(t, fence_time(sim, sim.requesters[np.int64(ev.requester[at])].bank))
+    return max(t, fence_time(sim, sim.requesters[np.int64(ev.requester[at])].space))
 
 
 @kernel
@@ -355,7 +355,7 @@ def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
     op = np.int64(ev.op[at])
     prot = np.int64(ev.prot[at])
-    b = sim.requesters[np.int64(ev.requester[at])].bank
+    b = sim.requesters[np.int64(ev.requester[at])].space
     if op <= EXEC:
         late_event(sim, ev, at)
         return MAP_OK

@@ -155,9 +155,19 @@ LANE = np.dtype(
 )
 
 REQUESTER = np.dtype(
-    [("stream", "i8"), ("stream_index", "i8"), ("bank", "i8"), ("tbu", "i8")],
+    [
+        ("stream", "i8"),
+        ("stream_index", "i8"),
+        ("bank", "i8"),  # its accesses belong to; -1: to none
+        ("tbu", "i8"),
+        ("space", "i8"),  # whose tables its MAPs, UNMAPs and TLBIs are for: the bank of that number
+        ("route", "i8"),  # 0: to its bank; -1: bypass; else its global fault's bit of sGFSR (H1)
+    ],
     align=True,
 )
+
+#: The registers that keep the first global fault (H1).
+GLOBAL = np.dtype([("sgfar", "u8"), ("sgfsr", "i8"), ("sgfsynr0", "i8"), ("sgfsynr1", "i8")], align=True)
 
 #: One injected fault's story.  A time that never came is -1.
 FAULT = np.dtype(

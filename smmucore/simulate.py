@@ -29,6 +29,7 @@ from smmucore.records import (
     CLOCK,
     CONTEXT,
     FAULT,
+    GLOBAL,
     LANE,
     LINE,
     NEVER,
@@ -44,6 +45,7 @@ from smmucore.records import (
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
 from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
+from smmucore.streams import IN_BANK, StreamTable
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -61,11 +63,16 @@ class SimulationError(ValueError):
 
 @dataclass(frozen=True)
 class Requester:
-    """A stream that accesses memory through a context bank and a TBU."""
+    """A stream that accesses memory through a context bank and a TBU.
+
+    `bank` is the space whose MAPs, UNMAPs and TLBIs are the requester's too, whatever bank a stream table
+    gives its accesses.  One that is `fixed` is not looked up there.
+    """
 
     stream: int
     bank: int
     tbu: int = 0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class Setup:
         Indexed by ``Events.requester``.
     spaces : sequence of Space
         The tables of each bank.
+    streams : StreamTable, optional
+        Which bank each requester's accesses belong to (H1); otherwise its own.
     cpus : mapping
         CPU of the ``irq``, ``thread`` and ``worker`` contexts.
     lanes, premapped, demand
@@ -133,6 +142,7 @@ class Setup:
     demand: bool = False
     livelock_limit: int = LIVELOCK_LIMIT
     retry_limit: int = RETRY_LIMIT
+    streams: StreamTable | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,8 @@ class Outcome:
         Exact maxima, ns.
     faults : record array of FAULT
         One row a fault, in order of arrival at the banks.
+    global_fault : dict of str to int
+        What sgfsr, sgfar, sgfsynr0 and sgfsynr1 hold at the end: nobody clears them.
     end_ns : int
         Simulated time at which the run ended.
     """
@@ -162,6 +174,7 @@ class Outcome:
     histogram: Any
     highest: Any
     faults: Any
+    global_fault: dict[str, int]
     end_ns: int
 
 
@@ -184,7 +197,10 @@ def build(setup: Setup) -> Sim:
     requesters = rows(REQUESTER, len(setup.requesters))
     for k, r in enumerate(setup.requesters):
         row = requesters[k]
-        row.stream, row.stream_index, row.bank, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
+        row.stream, row.stream_index, row.space, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
+        row.route, row.bank = IN_BANK, r.bank
+        if setup.streams is not None and not r.fixed:
+            row.route, row.bank = setup.streams.route(r.stream, nb)
     lanes = rows(LANE, len(setup.lanes))
     for k, a in enumerate(setup.lanes):
         row = lanes[k]
@@ -244,6 +260,7 @@ def build(setup: Setup) -> Sim:
         faults=rows(FAULT, 1024),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
         highest=np.zeros((len(streams), KINDS), np.int64),
+        global_fault=rows(GLOBAL, 1)[0],
         clock=clock,
         hw=host.hw,
         cost=host.cost,
@@ -352,5 +369,6 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
         histogram=sim.histogram,
         highest=sim.highest,
         faults=sim.faults[: int(clock.faults)].copy(),
+        global_fault={name: int(sim.global_fault[name]) for name in GLOBAL.names or ()},
         end_ns=now,
     )
