@@ -221,6 +221,9 @@ CLOCK = np.dtype(
         ("fruitless_since", "i8"),  # when the first of them began
         ("waited", "i8"),  # a pass younger than that has been waited for once
         ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
+        ("sync", "i8"),  # a TLBI_SYNC of lane 0 polls
+        ("sync_since", "i8"),
+        ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
         ("livelock", "i8"),
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
