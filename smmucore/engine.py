@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
+from smmucore.calm import is_calm, run_calm
 from smmucore.handler import run_context
 from smmucore.invalidate import invalidate
 from smmucore.kernel import inlined, kernel
@@ -31,6 +32,9 @@ U0 = np.uint64(0)
 # Typed, because numba would compile a kernel once more for a literal.
 NO_DEADLINE = np.int64(0)
 UNPRIVILEGED = np.int64(0)
+
+#: After so many accesses one by one, `calm` is asked again.
+STRETCH = 256
 
 # Why `run` came back.
 NEED_EVENTS = 0
@@ -85,6 +89,11 @@ def run(sim, ev, at, last):
             t_trace = trace_time(sim, ev, at)
             before = min(t_fault, t_context, t_channel)
             if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane:
+                if is_calm(sim):
+                    done = run_calm(sim, ev, at, min(before, t_lane))
+                    if done > 0:
+                        at += done
+                        continue
                 at = run_trace(sim, ev, at, before, t_lane)
                 continue  # what comes next may have changed
         elif not last:
@@ -223,7 +232,8 @@ def run_trace(sim, ev, at, before, t_lane):
     n = ev.t.size
     queued = clock.queued
     arrivals = clock.arrivals
-    while at < n and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
+    stop = min(n, at + STRETCH)
+    while at < stop and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
         t = max(ev.t[at], clock.now)
         if t >= before or t > t_lane or not room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])):
             break

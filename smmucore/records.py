@@ -225,6 +225,7 @@ CLOCK = np.dtype(
         ("sync_since", "i8"),
         ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
         ("livelock", "i8"),
+        ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
     align=True,
@@ -242,6 +243,8 @@ PLAN = np.dtype(
         ("worker", "i8"),
         ("livelock_limit", "i8"),  # fruitless passes that end the run
         ("retry_limit", "i8"),  # retries of one transaction that end the run
+        ("calm", "i8"),  # as many accesses at least go through in a block; 0: none do
+        ("orderly", "i8"),  # one channel, one bank, nothing ABRUPT
     ],
     align=True,
 )

@@ -45,6 +45,7 @@ from smmucore.records import (
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
 from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
+from smmucore.staged import FEWEST, kind_of, stages
 from smmucore.streams import IN_BANK, StreamTable
 from smmucore.verdict import verdict
 
@@ -128,6 +129,13 @@ class Setup:
         Passes begun without a record seen or a RESUME accepted that end a run.
     retry_limit : int
         Retries of one transaction, each of which faulted again, that end a run.
+    orderly : bool
+        All accesses of the events go through one channel, and no event is ABRUPT: who knows that spares
+        the engine from following each access through its queue.  It changes no result; where there is more
+        than one bank it is not used.
+    calm : int
+        As many accesses at least go through in a block where nothing else happens; 0: none do.  It changes
+        no result.
     """
 
     policy: Policy
@@ -142,6 +150,8 @@ class Setup:
     demand: bool = False
     livelock_limit: int = LIVELOCK_LIMIT
     retry_limit: int = RETRY_LIMIT
+    orderly: bool = False
+    calm: int = FEWEST
     streams: StreamTable | None = None
 
 
@@ -166,6 +176,8 @@ class Outcome:
         What sgfsr, sgfar, sgfsynr0 and sgfsynr1 hold at the end: nobody clears them.
     end_ns : int
         Simulated time at which the run ended.
+    in_blocks : int
+        Accesses that went through in blocks: how the run was computed, not what came of it.
     """
 
     counters: dict[str, int]
@@ -176,6 +188,7 @@ class Outcome:
     faults: Any
     global_fault: dict[str, int]
     end_ns: int
+    in_blocks: int
 
 
 def build(setup: Setup) -> Sim:
@@ -220,6 +233,7 @@ def build(setup: Setup) -> Sim:
             raise SimulationError(-1, MAP_ERRORS[status])
     plan = program(setup.policy, setup.client)
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
+    caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
     host = Host(
         contexts=contexts,
         lines=lines,
@@ -234,6 +248,9 @@ def build(setup: Setup) -> Sim:
             worker=plan.worker,
             livelock_limit=setup.livelock_limit,
             retry_limit=setup.retry_limit,
+            # What belongs to no bank (H1) is not translated.
+            calm=setup.calm if np.unique(requesters.tbu).size == 1 and not requesters.route.any() else 0,
+            orderly=setup.orderly and np.unique(requesters.bank).size == 1,
         )[0],
         client=rows(CLIENT, 1)[0],
         clock=clock,
@@ -243,7 +260,7 @@ def build(setup: Setup) -> Sim:
     )
     return Sim(
         host=host,
-        mmu=mmu(hw.caches, owners_of(setup.spaces, regimes)),
+        mmu=caches,
         pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners_of(setup.spaces, shadows)),
         mem=mem,
         regimes=regimes,
@@ -256,6 +273,11 @@ def build(setup: Setup) -> Sim:
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
         requesters=requesters,
+        requester_banks=np.array(requesters.bank, np.int64),
+        kinds=np.array([kind_of(caches.owners[bank]) for bank in requesters.bank], np.uint64),
+        stages=stages(),
+        kept_slot_free=np.zeros(channels * hw.slots, np.int64),
+        kept_walk_free=np.zeros(hw.walk_slots, np.int64),
         lanes=lanes,
         faults=rows(FAULT, 1024),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
@@ -371,4 +393,5 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
         faults=sim.faults[: int(clock.faults)].copy(),
         global_fault={name: int(sim.global_fault[name]) for name in GLOBAL.names or ()},
         end_ns=now,
+        in_blocks=int(clock.in_blocks),
     )

@@ -11,6 +11,7 @@ kernel that takes a state is compiled once, and found in the cache by the next p
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -143,7 +144,12 @@ class StateModel(models.PrimitiveModel):
 
 @typeof_impl.register(State)
 def _typeof(value: State, _context: Any) -> StateType:
-    return StateType(type(value))
+    return _type_of_class(type(value))
+
+
+@cache
+def _type_of_class(cls: type[State]) -> StateType:
+    return StateType(cls)
 
 
 @unbox(StateType)

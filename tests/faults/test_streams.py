@@ -155,3 +155,13 @@ def test_a_mixed_run_accounts_for_every_access() -> None:
     c = run(table, *events, requesters=requesters).counters
     assert (c["faults_injected"], c["bypassed"], c["global_faults"]) == (3, 3, 6)
     assert c["accesses"] == c["completed"] + c["terminated"] == 12
+
+
+def test_a_long_run_of_accesses_ends_so_too() -> None:
+    # Enough of them to go through in blocks, which know of banks alone.
+    events = [(1000 + 50 * n, ev.READ, 0, 0x5000 + n % 64, 4, 0, 0) for n in range(500)]
+    moved = run(StreamTable((Group(5, bank=1),)), mapped(1), *events)
+    assert (moved.counters["completed"], moved.counters["walks"], moved.counters["bypassed"]) == (500, 1, 0)
+    free = run(StreamTable((Group(5, type="bypass"),)), mapped(1), *events)
+    assert (free.counters["completed"], free.counters["walks"], free.counters["bypassed"]) == (500, 0, 500)
+    assert free.in_blocks == 0

@@ -64,6 +64,8 @@ class Case:
     cpus: tuple[int, int, int] = (0, 1, 2)
     livelock_limit: int = 300
     retry_limit: int = 50
+    orderly: bool = False
+    calm: int = 1
 
     def with_hardware(self, **changes: Any) -> Case:
         return replace(self, hardware=replace(self.hardware, **changes))
@@ -89,6 +91,8 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         case.demand,
         case.livelock_limit,
         case.retry_limit,
+        case.orderly,
+        case.calm,
     )
     blocks = [columns(case.events[k : k + block]) for k in range(0, len(case.events), block)]
     return simulate(setup, blocks)
