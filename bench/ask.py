@@ -103,6 +103,7 @@ def case(
     changes: Sequence[str] = (),
     cpus: str = CPUS,
     pace: str | None = None,
+    streams: str | Path | None = None,
     seed: int = 0,
 ) -> Case:
     """Make a case of what was asked for.
@@ -124,7 +125,12 @@ def case(
     source = Source(open_trace(find(trace)))
     if pace is None:
         interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE
-    return Case(source, where, played, made, interval, seed, placed)
+    table = None
+    if streams is not None:
+        from bench.streams import read_streams  # noqa: PLC0415
+
+        table = read_streams(Path(streams), len(source.trace.manifest.spaces))
+    return Case(source, where, played, made, interval, seed, placed, table)
 
 
 def _interval(pace: str | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.run import Case, Row, Runner
@@ -104,6 +104,7 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
         "pace": "captured" if case.pace is None else exact_ns(case.pace),
         "pace_is": "times of the capture" if case.pace is None else PACE_RANGE,
         "seed": case.seed,
+        **({} if case.streams is None else {"streams": asdict(case.streams)}),
         "smmubench": version("smmubench"),
         "kernels": source_hash(),
         "trace_manifest": trace.manifest.model_dump(exclude_none=True),

@@ -155,12 +155,22 @@ def footer(result: Result) -> list[tuple[str, str]]:
         ("not in it", not_contained(trace)),
         ("pace", _pace(m)),
         ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
+        *([("streams", _streams(m["streams"]))] if "streams" in m else []),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
         ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
         *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
+
+
+def _streams(table: Mapping[str, Any]) -> str:
+    rest = "fault (USFCFG 1)" if table["usfcfg"] else "bypass (USFCFG 0)"
+    groups = []
+    for group in table["groups"]:
+        to = f"bank {group['bank']}" if group["type"] == "translate" else group["type"]
+        groups.append(f"{group['id']:#x} but for {group['mask']:#x}: {to}")
+    return "; ".join([*groups, f"the rest: {rest}"])
 
 
 def _pace(m: Mapping[str, Any]) -> str:

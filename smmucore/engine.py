@@ -24,8 +24,9 @@ from smmucore.pagetable import (
 )
 from smmucore.records import NEVER
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
+from smmucore.sync import begin_sync, end_sync, sync_ends, tlbi_writes
 from smmucore.transactions import ISSUED, arrive, issue
-from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
+from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
 
 U0 = np.uint64(0)
 # Typed, because numba would compile a kernel once more for a literal.
@@ -214,9 +215,10 @@ def trace_time(sim, ev, at):
     t = max(ev.t[at], sim.clock.now)
     if ev.op[at] <= EXEC:
         return t if room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])) else NEVER
-    if sim.clock.fence == 0:
+    if sim.clock.fence == 0 and sim.clock.sync == 0:
         return t
-    return max(t, fence_time(sim, sim.requesters[np.int64(ev.requester[at])].bank))
+    ended = fence_time(sim, sim.requesters[np.int64(ev.requester[at])].space)
+    return max(t, ended if sim.clock.sync == 0 else sync_ends(sim.clock, sim.cost, ended))
 
 
 @kernel
@@ -365,9 +367,15 @@ def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
     op = np.int64(ev.op[at])
     prot = np.int64(ev.prot[at])
-    b = sim.requesters[np.int64(ev.requester[at])].bank
+    b = sim.requesters[np.int64(ev.requester[at])].space
     if op <= EXEC:
         late_event(sim, ev, at)
+        return MAP_OK
+    if op == TLBI and prot & TLBI_KIND_MASK == TLBI_SYNC:
+        if sim.clock.sync == 0:
+            begin_sync(sim.clock)
+            return WAITS_FOR_FENCE
+        end_sync(sim.clock, sim.cost, sim.counters)
         return MAP_OK
     if (op == UNMAP or op == TLBI) and prot & ABRUPT == 0:
         # As a driver's fence does, it waits until every earlier access of its space has ended.
@@ -388,5 +396,8 @@ def trace_event(sim, ev, at):
                 return status
         return unmap_range(sim.mem, sim.regimes[b], ev.iova[at], ev.size[at])
     if op == TLBI:
+        writes = tlbi_writes(sim.regimes[b], prot, ev.iova[at], ev.size[at])
+        sim.counters.tlbi_writes += writes
+        sim.counters.cpu_tlbi_ns += writes * sim.cost.mmio_write
         invalidate(sim.mmu, prot, b, ev.iova[at], ev.size[at])
     return MAP_OK

@@ -22,6 +22,7 @@ from smmucore.records import (
     CLOCK,
     CONTEXT,
     FAULT,
+    GLOBAL,
     LANE,
     LINE,
     PLAN,
@@ -85,6 +86,7 @@ class Sim(State):
     faults = array(FAULT)  # one row a fault, grown between calls
     histogram = array(np.int64, 3)  # (streams, KINDS, BUCKETS)
     highest = array(np.int64, 2)  # (streams, KINDS): exact maxima
+    global_fault = record(GLOBAL)
     clock = record(CLOCK)  # as in `host`
     hw = record(HW)
     cost = record(COSTS)

@@ -15,15 +15,16 @@ import numpy as np
 from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.leaf import output_address
-from smmucore.memory import MAP_ERRORS, MAP_OK, Memory, grown, memory, new_table
+from smmucore.memory import MAP_ERRORS, MAP_OK, Memory, grown
 from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK, ONLY, Mmu, mmu, owners, rights_needed, translate
-from smmucore.pagetable import REGIME, map_range, start_level, unmap_range, words_needed
+from smmucore.pagetable import map_range, unmap_range, words_needed
 from smmucore.records import one, rows
 from smmucore.shapes import Caches
 from smmucore.sim import Events
+from smmucore.spaces import Space, empty_tables, owners_of, table_memory
 from smmucore.staged import can_stage, kind_of, translate_block
 from smmucore.stages import FEWEST, Stages, accesses_ahead, block_failed, is_worth_a_try, stages
-from traces.events import MAP, TLBI, UNMAP
+from traces.events import MAP, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP
 
 #: One access's answer: FSR bit of its fault or 0, output address or 0, level, source, reads.
 ANSWER = np.dtype(
@@ -103,7 +104,7 @@ def run(st, mmu, mem, regimes, banks, kinds, ev, at, counts, answers):
             why = unmap_range(mem, regimes[b], ev.iova[at], ev.size[at])
             if why != MAP_OK:
                 return BAD_EVENT, at, why
-        elif op == TLBI:
+        elif op == TLBI and prot & TLBI_KIND_MASK != TLBI_SYNC:
             invalidate(mmu, prot, b, ev.iova[at], ev.size[at])
         at += 1
     return DONE, at, MAP_OK
@@ -196,21 +197,19 @@ class Translator:
     @classmethod
     def empty(
         cls,
-        ias: Sequence[int],
+        spaces: Sequence[Space],
         banks: Sequence[int] | None = None,
         *,
         caches: Caches | None = None,
     ) -> Translator:
-        """Return a translator with empty tables; `ias` per bank, `banks` per requester."""
-        mem = memory()
-        regimes = rows(REGIME, len(ias))
-        for regime, bits in zip(regimes, ias, strict=True):
-            regime.ttbr, regime.ias, regime.start_level = new_table(mem), bits, start_level(bits)
+        """Return a translator with empty tables; `spaces` per bank, `banks` per requester."""
+        mem = table_memory(spaces)
+        regimes = empty_tables(spaces, mem)
         return cls(
-            mmu(caches or Caches(), owners(regimes)),
+            mmu(caches or Caches(), owners_of(spaces, regimes)),
             mem,
             regimes,
-            np.array(banks if banks is not None else range(len(ias)), np.int64),
+            np.array(banks if banks is not None else range(len(spaces)), np.int64),
         )
 
     @property
@@ -221,7 +220,8 @@ class Translator:
     def set_regime(self, bank: int, regime: Any) -> None:
         """Give a bank other tables; what the TLBs hold stays."""
         self.regimes[bank] = regime
-        self.mmu.owners[bank] = owners(self.regimes)[bank]
+        known = self.mmu.owners
+        self.mmu.owners[bank] = owners(self.regimes, known.asid.tolist(), known.vmid.tolist())[bank]
         self.__post_init__()
 
     def restart(self, caches: Caches) -> None:

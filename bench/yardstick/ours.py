@@ -14,6 +14,7 @@ from smmucore.hardware import PRESETS
 from smmucore.policies import POLICIES
 from smmucore.sim import Events
 from smmucore.simulate import Requester, Setup, simulate
+from smmucore.spaces import linux
 from smmucore.translate import Translator
 from traces.events import MAP, PROT_READ, PROT_WRITE, READ
 
@@ -45,7 +46,7 @@ def mappings(addresses: Any) -> Events:
 
 def translator(addresses: Any) -> Translator:
     """Return a translator of the yardstick's geometry, with the pages mapped and its caches empty."""
-    made = Translator.empty([IAS], caches=HARDWARE.caches)
+    made = Translator.empty(linux(IAS), caches=HARDWARE.caches)
     made.feed(mappings(addresses))
     return made
 
@@ -94,7 +95,7 @@ def timed(iova: Any, addresses: Any, pace: int) -> float:
     others.  It is a replay in full: queues, slots, walk slots, histograms from intended time and from issue.
     """
     setup = Setup(
-        POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], [IAS], orderly=True
+        POLICIES["P8"], CLIENTS["none"], HARDWARE, profile(), [Requester(1, 0)], linux(IAS), orderly=True
     )
     marks: list[int] = []
 

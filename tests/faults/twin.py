@@ -12,6 +12,7 @@ from smmucore.histogram import BUCKETS, bucket_of
 from smmucore.records import RECORD_NAMES
 from smmucore.sim import Events
 from smmucore.simulate import Lane, Outcome, Premapped, Requester, Setup, simulate
+from smmucore.spaces import linux
 
 from ..reference import fault_model as plain
 
@@ -83,7 +84,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         case.hardware,
         costs.profile().with_values(case.costs),
         case.requesters,
-        [48] * (1 + max(r.bank for r in case.requesters)),
+        linux(48) * (1 + max(r.bank for r in case.requesters)),
         dict(zip(("irq", "thread", "worker"), case.cpus, strict=True)),
         case.lanes,
         case.premapped,
