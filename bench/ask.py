@@ -54,8 +54,20 @@ def chosen(names: Sequence[str]) -> list[Policy]:
 
 def presets(names: Sequence[str]) -> list[Hardware]:
     """Return the hardware presets called `names`; all but the speed yardstick's if none is named."""
-    known = hardware.PRESETS
-    return [named("hardware", "--hardware", known, name) for name in names] or list(hardware.COMPARED)
+    return [preset(name) for name in names] or list(hardware.COMPARED)
+
+
+def preset(text: str, where: str = "--hardware") -> Hardware:
+    """Return a hardware preset, with changes (`smmucore.hardware.find`)."""
+    try:
+        return hardware.find(text)
+    except KeyError:
+        raise unknown("hardware", where, hardware.PRESETS, text.split(",", maxsplit=1)[0]) from None
+    except ValueError as error:
+        field, _, rest = str(error).partition("expected ")
+        expected, _, found = rest.partition("found ")
+        at = f"{where} {field.rstrip(': ')}".rstrip()
+        raise UsageError("hardware that cannot be", at, expected.rstrip(" ;,"), found) from None
 
 
 def profile(name: str, console: str, changes: Sequence[str] = ()) -> Profile:

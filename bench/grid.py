@@ -48,7 +48,7 @@ def compare(
         Called with (cells done, cells) from this thread.
     """
     runner = Runner(case)
-    chips = sorted(set(hardware_names(hardware)), key=list(PRESETS).index)
+    chips = sorted(dict.fromkeys(hardware_names(hardware)), key=_place)
     ids = sorted({policy.id for policy in policies}, key=list(POLICIES).index)
     by_name = {preset.name: preset for preset in hardware}
     cells = [(POLICIES[p], by_name[h]) for h in chips for p in ids]
@@ -65,6 +65,11 @@ def compare(
         pool.shutdown(wait=False, cancel_futures=True)
     manifest = describe(case, runner, ids, chips)
     return Result(manifest, tuple(rows[k] for k in range(len(cells))))
+
+
+def _place(name: str) -> int:
+    """Order hardware as the catalogue has its presets; changed ones stay in the order given."""
+    return list(PRESETS).index(name.split(",", maxsplit=1)[0])
 
 
 def hardware_names(hardware: Sequence[Hardware]) -> list[str]:

@@ -15,8 +15,9 @@ Command = Callable[..., Any]
 
 _AXES = (
     click.option("--policy", "policy", multiple=True, metavar="P", help="Id or name; may be repeated."),
-    click.option("--hardware", multiple=True, metavar="H", help="Preset; may be repeated."),
-)
+    click.option("--hardware", multiple=True, metavar="H",
+                 help="Preset, perhaps changed: mmu500,tlb=256x8:random; may be repeated."),
+)  # fmt: skip
 
 _CASE = (
     click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",

@@ -9,7 +9,7 @@ from bench.grid import Result
 from bench.output import print_pairs
 from bench.run import Row
 from bench.units import duration, show_count, show_ns, three_digits
-from smmucore.hardware import PRESETS
+from smmucore.hardware import find
 from smmucore.policies import POLICIES
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def print_result(console: Console, result: Result) -> None:
     for row, cell, (shape, style) in zip(result.rows, cells, verdicts, strict=True):
         if row.hardware != chip:
             chip = row.hardware
-            console.print(Text.assemble((chip, "bold cyan"), (f"  {PRESETS[chip].title}", "cyan")))
+            console.print(Text.assemble((chip, "bold cyan"), (f"  {find(chip).title}", "cyan")))
         line = " ".join(_pad(name, cell[name], widths) for name in names)
         text = Text.assemble(f"{line} ", (f"{shape} {row.verdict}", style))
         console.print(text, overflow="ignore", no_wrap=True, crop=False)
