@@ -205,7 +205,7 @@ def fsynr0_flags(op, prot):
     return flags
 
 
-@inlined
+@kernel
 def trace_time(sim, ev, at):
     """Return when the next event of lane 0 happens or arrives.
 
@@ -243,7 +243,7 @@ def run_trace(sim, ev, at, before, t_lane):
     return at
 
 
-@inlined
+@kernel
 def offer_event(sim, ev, at, t):
     """Let an access of lane 0 arrive at its channel at `t`."""
     op = np.int64(ev.op[at])
@@ -255,7 +255,7 @@ def offer_event(sim, ev, at, t):
     offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, NO_DEADLINE)
 
 
-@inlined
+@kernel
 def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
     channel = sim.channels[ch]

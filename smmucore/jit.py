@@ -72,15 +72,49 @@ class PartCompiler(CompilerBase):
 
     def define_pipelines(self) -> list[Any]:
         """Return the one pipeline."""
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [
-            (PartLowering if step in (NativeLowering, NativeParforLowering) else step, why)
-            for step, why in passes.passes
-            if step not in UNUSED
-        ]
-        passes._finalized = False
-        passes.finalize()
-        return [passes]
+        return [_with_last_step(self.state, PartLowering)]
+
+
+class EntryLibrary(JITCodeLibrary):
+    """Code that is finished, optimised once: numba's first, cheaper round is for counting references."""
+
+    def _optimize_final_module(self) -> None:
+        passes, builder = self._codegen._module_pass_manager()
+        with self._recorded_timings.record("Module passes (full optimization)", builder):
+            passes.run(self._final_module, builder)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class EntryLowering(NativeLowering):
+    """Lower an entry into a library of the kind above."""
+
+    _name = "entry_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        """Carry the pass out."""
+        state.library = EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+class EntryCompiler(CompilerBase):
+    """numba's own pipeline, but for the library."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the one pipeline."""
+        return [_with_last_step(self.state, EntryLowering)]
+
+
+def _with_last_step(state: Any, last: Any) -> Any:
+    passes = DefaultPassBuilder.define_nopython_pipeline(state)
+    passes.passes = [
+        (last if step in (NativeLowering, NativeParforLowering) else step, why)
+        for step, why in passes.passes
+        if step not in UNUSED
+    ]
+    passes._finalized = False
+    passes.finalize()
+    return passes
 
 
 class Kernel(CPUDispatcher):
@@ -98,7 +132,8 @@ class Kernel(CPUDispatcher):
     @cached_property
     def entry(self) -> Any:
         """The same function, as Python calls it."""
-        return numba.njit(cache=True, **self._options)(self.py_func)
+        options = {**self._options, "no_cfunc_wrapper": True}
+        return numba.njit(cache=True, pipeline_class=EntryCompiler, **options)(self.py_func)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Take a literal as what it is one of: otherwise each would have a compilation of its own."""

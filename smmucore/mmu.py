@@ -177,7 +177,7 @@ def search(cache, unit, owner, va):
     return np.int64(-1)
 
 
-@inlined
+@kernel
 def look_up(mmu, tbu, bank, iova):
     """Look in the micro-TLB, then the TLB.
 

@@ -42,7 +42,7 @@ def earliest(times):
     return best, times[best]
 
 
-@inlined
+@kernel
 def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
     """Try to issue an access on channel `ch` at `t`; `serial` counts accesses in order of arrival.
 
@@ -118,7 +118,7 @@ def pass_by(sim, t, slot, iova, need, intended, requester, flags, deadline, seri
     terminate(sim, slot, t)
 
 
-@inlined
+@kernel
 def hit(sim, slot, t, source, leaf, ready):
     """End a translation that a TLB answered, no earlier than a walk of its page in flight."""
     row = sim.slots[slot]
@@ -213,7 +213,7 @@ def take_arrival(sim):
     return slot
 
 
-@inlined
+@kernel
 def complete(sim, slot, t):
     """End a transaction at `t` with its output address."""
     sim.counters.completed += 1
@@ -227,7 +227,7 @@ def terminate(sim, slot, t):
     end(sim, slot, t, TERMINATED)
 
 
-@inlined
+@kernel
 def end(sim, slot, t, outcome):
     """Free the slot at `t`, count the latency, terminated or not, and end its fault's story."""
     row = sim.slots[slot]
