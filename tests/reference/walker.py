@@ -320,6 +320,22 @@ def walk(
     return found
 
 
+def input_address(regime: Regime, iova: int) -> int:
+    """The address of 64 bits that the tables, TLBs and invalidations go by.
+
+    TCR2.SEP: the input is sign-extended from this bit to 64 bits; what is above it does not count.
+
+    >>> hex(input_address(Regime(AARCH64_S1, sep=48), 0x1_8000_0000_0000))
+    '0xffff800000000000'
+    """
+    va = iova & ((1 << 64) - 1)
+    if regime.sep is not None:
+        va &= (1 << (regime.sep + 1)) - 1
+        if _bit(va, regime.sep):
+            va |= ((1 << 64) - 1) & ~((1 << (regime.sep + 1)) - 1)
+    return va
+
+
 def walk_from_last_table(
     regime: Regime,
     memory: Memory,
@@ -501,12 +517,7 @@ def _translate(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Resul
 
 
 def _translate_aarch64_s1(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
-    va = iova & ((1 << 64) - 1)
-    if regime.sep is not None:
-        # TCR2.SEP: the input is sign-extended from this bit to 64 bits; what is above it does not count.
-        va &= (1 << (regime.sep + 1)) - 1
-        if _bit(va, regime.sep):
-            va |= ((1 << 64) - 1) & ~((1 << (regime.sep + 1)) - 1)
+    va = input_address(regime, iova)
 
     # VA[55] selects (D8.2); without TBI every bit above the input size must be a copy of it.
     upper = _bit(va, 55)
