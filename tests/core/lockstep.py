@@ -105,13 +105,14 @@ class Lockstep:
                 self.remap()
             if n % 250 == 0:
                 self.same_contents()
-        self.same_contents()
+        self.tlbi(rng.choice(SELDOM))
         self.same_counts(accesses)
 
     def near(self, both: Both) -> tuple[int, tuple[int, int]]:
         """An address at or near a spot, and a kind of access."""
         rng = self.rng
-        iova, kind = both.spots[min(int(rng.expovariate(0.2)), len(both.spots) - 1)]
+        whose = both if rng.random() < 0.8 else rng.choice(self.machine.banks)
+        iova, kind = whose.spots[min(int(rng.expovariate(0.2)), len(whose.spots) - 1)]
         draw = rng.random()
         if draw < 0.5:
             iova ^= rng.getrandbits(12)
@@ -173,16 +174,16 @@ class Lockstep:
             if (true.pa, true.fault) != (want.pa, want.fault):
                 tally["stale", want.where] += 1
 
-    def tlbi(self) -> None:
+    def tlbi(self, kind: str = "") -> None:
         """One invalidation, mostly aimed at something that is there."""
         machine, rng = self.machine, self.rng
-        (kind,) = rng.choices(TLBI_KINDS, WEIGHTS)
+        kind = kind or rng.choices(TLBI_KINDS, WEIGHTS)[0]
         b = rng.randrange(len(machine.banks))
         caches = machine.caches()
         entries = rng.choice(caches)[3].entries()
         iova = rng.getrandbits(64)
-        if entries and rng.random() < 0.9:
-            entry = rng.choice(entries)
+        entry = rng.choice(entries) if entries else None
+        if entry is not None and rng.random() < 0.9:
             if rng.random() < 0.7:
                 b = rng.choice(
                     [n for n, bank in enumerate(machine.reference.banks) if bank.vmid == entry.owner.vmid]
@@ -193,6 +194,9 @@ class Lockstep:
         size = rng.choice(SIZES) if rng.random() < 0.8 else rng.getrandbits(rng.randrange(64))
         if rng.random() < 0.05:
             size = 0
+        elif entry is not None and rng.random() < 0.2:  # to its first byte, or from the one behind its last
+            iova = entry.page * entry.size + rng.choice((entry.size, -size))
+            iova &= UPPER
         before = [len(cache.entries()) for _, _, _, cache, _ in caches]
         invalidate(machine.core, getattr(ev, kind), b, np.uint64(iova), np.uint64(size))
         machine.reference.tlbi(kind, b, iova, size)
@@ -221,7 +225,7 @@ class Lockstep:
         old = get32(machine.mem, pa) if size == 4 else machine.reference.memory.read64(pa)
         assert old is not None
         self.changed.setdefault((pa, size), old)
-        bits = (0, 1, 6, 7, 10, 11, 52, 53, 54, 61, 62, *range(12, 36)) if size == 8 else range(32)
+        bits = (0, 1, 6, 7, 10, *[11] * 8, 52, 53, 54, 61, 62, *range(12, 36)) if size == 8 else range(32)
         new = old ^ 1 << rng.choice(bits)
         self.write(pa, size, same_twins(new) if both.regime.format == LINUX_4K else new)
 

@@ -281,6 +281,14 @@ def stage2_bank(world: World, page_bits: int) -> Both:
     return Both(regime, reference.Bank(described, runs=runs, stage2_runs=runs))
 
 
+def narrower(stage2: Both) -> Both:
+    """The same stage 2 with three input bits less."""
+    regime = stage2.regime.copy()
+    regime.ias -= 3
+    described = replace(stage2.bank.regime, t0sz=stage2.bank.regime.t0sz + 3)
+    return Both(regime, replace(stage2.bank, regime=described))
+
+
 def map_window(world: World, stage2: Both, page_bits: int) -> None:
     """Map the tables to one another's pages: those of stage 1 keep their contents, at other IPAs."""
     size = 1 << page_bits
@@ -346,6 +354,8 @@ def banks_of(world: World, kind: str) -> list[Both]:
     stage2 = stage2_bank(world, page_bits)
     first = PAGE_BITS.get(kind.partition("-")[2], 12)
     banks = [nested_bank(world, first if n else rng.choice((12, 14, 16)), stage2) for n in range(3)]
+    if rng.random() < 0.5:
+        banks[2] = nested_bank(world, first, narrower(stage2))  # the IPA cache has more than its input
     if kind == "mixed":
         banks += [linux_bank(world), aarch64_bank(world, rng.choice((12, 14, 16)))]
         banks += [lpae_bank(world), short_bank(world)]
