@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .tlb import LRU, Entry, Owner, Tlb
-from .two_level import Outcome
 from .walk_caches import IpasOf, WalkCaches, WalkOf, with_covered_run
 from .walker import (
     AARCH32_SHORT,
@@ -46,6 +45,20 @@ TLBI_SYNC = "TLBI_SYNC"
 VA_KINDS = (TLBI_VA, TLBI_VA_LAST, TLBI_VAA, TLBI_VAA_LAST)
 LAST_KINDS = (TLBI_VA_LAST, TLBI_VAA_LAST, TLBI_IPAS2_LAST)
 KINDS = (*VA_KINDS, TLBI_ASID, TLBI_VMID, TLBI_IPAS2, TLBI_IPAS2_LAST, TLBI_ALL, TLBI_SYNC)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one access got."""
+
+    where: str  # "utlb", "tlb" or "walk"
+    pa: int | None
+    fault: str | None
+    level: int  # of the leaf, or of the fault
+    reads: tuple[tuple[int, int | None], ...] = ()
+    stage: int = 1  # of the fault
+    s1ptw: bool = False  # the fault is stage 2's, for the address of a stage-1 table
+    ipa: int | None = None  # what a nested stage 2 was asked for when it faulted
 
 
 @dataclass(frozen=True)
