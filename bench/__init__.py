@@ -41,7 +41,7 @@ def compare(
     threads : int
         Does not change the result.
     **options
-        As `bench.ask.case`: client, scenario, costs, console, changes, cpus, pace, seed.
+        As `bench.ask.case`: client, scenario, costs, console, changes, cpus, pace, streams, seed.
 
     Returns
     -------

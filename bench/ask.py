@@ -54,8 +54,20 @@ def chosen(names: Sequence[str]) -> list[Policy]:
 
 def presets(names: Sequence[str]) -> list[Hardware]:
     """Return the hardware presets called `names`; all but the speed yardstick's if none is named."""
-    known = hardware.PRESETS
-    return [named("hardware", "--hardware", known, name) for name in names] or list(hardware.COMPARED)
+    return [preset(name) for name in names] or list(hardware.COMPARED)
+
+
+def preset(text: str, where: str = "--hardware") -> Hardware:
+    """Return a hardware preset, with changes (`smmucore.hardware.find`)."""
+    try:
+        return hardware.find(text)
+    except KeyError:
+        raise unknown("hardware", where, hardware.PRESETS, text.split(",", maxsplit=1)[0]) from None
+    except ValueError as error:
+        field, _, rest = str(error).partition("expected ")
+        expected, _, found = rest.partition("found ")
+        at = f"{where} {field.rstrip(': ')}".rstrip()
+        raise UsageError("hardware that cannot be", at, expected.rstrip(" ;,"), found) from None
 
 
 def profile(name: str, console: str, changes: Sequence[str] = ()) -> Profile:
@@ -103,6 +115,7 @@ def case(
     changes: Sequence[str] = (),
     cpus: str = CPUS,
     pace: str | None = None,
+    streams: str | Path | None = None,
     seed: int = 0,
 ) -> Case:
     """Make a case of what was asked for.
@@ -124,7 +137,12 @@ def case(
     source = Source(open_trace(find(trace)))
     if pace is None:
         interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE
-    return Case(source, where, played, made, interval, seed, placed)
+    table = None
+    if streams is not None:
+        from bench.streams import read_streams  # noqa: PLC0415
+
+        table = read_streams(Path(streams), len(source.trace.manifest.spaces))
+    return Case(source, where, played, made, interval, seed, placed, table)
 
 
 def _interval(pace: str | None) -> int | None:

@@ -30,7 +30,7 @@ class Source:
     @cached_property
     def summary(self) -> Summary:
         """What a first pass over the trace finds."""
-        return summarise(self.blocks())
+        return summarise(self.blocks(), [space.ias for space in self.trace.manifest.spaces])
 
     @cached_property
     def _kept(self) -> list[Any]:

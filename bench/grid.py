@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.run import Case, Row, Runner
@@ -48,7 +48,7 @@ def compare(
         Called with (cells done, cells) from this thread.
     """
     runner = Runner(case)
-    chips = sorted(set(hardware_names(hardware)), key=list(PRESETS).index)
+    chips = sorted(dict.fromkeys(hardware_names(hardware)), key=_place)
     ids = sorted({policy.id for policy in policies}, key=list(POLICIES).index)
     by_name = {preset.name: preset for preset in hardware}
     cells = [(POLICIES[p], by_name[h]) for h in chips for p in ids]
@@ -65,6 +65,11 @@ def compare(
         pool.shutdown(wait=False, cancel_futures=True)
     manifest = describe(case, runner, ids, chips)
     return Result(manifest, tuple(rows[k] for k in range(len(cells))))
+
+
+def _place(name: str) -> int:
+    """Order hardware as the catalogue has its presets; changed ones stay in the order given."""
+    return list(PRESETS).index(name.split(",", maxsplit=1)[0])
 
 
 def hardware_names(hardware: Sequence[Hardware]) -> list[str]:
@@ -104,6 +109,7 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
         "pace": "captured" if case.pace is None else exact_ns(case.pace),
         "pace_is": "times of the capture" if case.pace is None else PACE_RANGE,
         "seed": case.seed,
+        **({} if case.streams is None else {"streams": asdict(case.streams)}),
         "smmubench": version("smmubench"),
         "kernels": source_hash(),
         "trace_manifest": trace.manifest.model_dump(exclude_none=True),

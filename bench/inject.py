@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from bench.blocks import Recipe, Source, duration_ns
 from bench.errors import ScenarioError
 from bench.scenario import Part, Scenario
+from bench.spaces import model_space
 from bench.summary import Summary
 from bench.vanish import choose
 from smmucore.simulate import Lane, Premapped, Requester
+from smmucore.spaces import Space
 from traces.events import PROT_READ, PROT_WRITE, READ
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 PAGE = 4096
 GIB = 1 << 30
 _BEAT_IOVA = 0x1000
-_BEAT_IAS = 48
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Injection:
     Attributes
     ----------
     recipe : Recipe
-    requesters, ias, lanes, premapped, demand
+    requesters, spaces, lanes, premapped, demand
         As in `Setup`.  A bank for each space of the trace, then one for each heartbeat.
     heartbeats : tuple of int
         Their stream IDs.
@@ -42,7 +43,7 @@ class Injection:
 
     recipe: Recipe
     requesters: tuple[Requester, ...]
-    ias: tuple[int, ...]
+    spaces: tuple[Space, ...]
     lanes: tuple[Lane, ...] = ()
     premapped: tuple[Premapped, ...] = ()
     demand: bool = False
@@ -64,7 +65,7 @@ def plain(source: Source, pace: int | None) -> Injection:
     return Injection(
         Recipe(keys, pace, manifest.invalidation == "with-unmap"),
         tuple(Requester(stream, space) for stream, space in keys),
-        tuple(space.ias for space in manifest.spaces),
+        tuple(model_space(space) for space in manifest.spaces),
     )
 
 
@@ -88,7 +89,7 @@ def inject(source: Source, scenario: Scenario, pace: int | None, seed: int) -> I
     for part in scenario.of("burst"):
         made = _burst(source, made, part, pace)
     if scenario.of("demand"):
-        made = replace(made, demand=True)
+        made = _demand(source, made)
     # Last, because a heartbeat goes on for as long as the other lanes do.
     whole = duration_ns(source.summary, pace)
     ends = [lane.first + (lane.count - 1) * lane.gap for lane in made.lanes]
@@ -119,7 +120,7 @@ def _burst(source: Source, made: Injection, part: Part, pace: int | None) -> Inj
         streams = ", ".join(str(s) for s in sorted(summary.streams)) or "none"
         raise ScenarioError("no such stream", where, f"one of {streams}", str(values["stream"]))
     _, space = key
-    bits = made.ias[space]
+    bits = made.spaces[space].ias
     # Bursts of one space follow one another, so that each access faults on a page of its own.
     mine = [a for a in made.lanes if made.requesters[a.requester].bank == space]
     top = max([summary.top.get(space, 0), *(lane.iova + lane.count * PAGE for lane in mine)])
@@ -140,11 +141,22 @@ def _burst(source: Source, made: Injection, part: Part, pace: int | None) -> Inj
     return replace(made, lanes=(*made.lanes, lane), notes=(*made.notes, note))
 
 
+def _demand(source: Source, made: Injection) -> Injection:
+    nested = [str(k) for k, space in enumerate(made.spaces) if space.stage2 is not None]
+    if nested:
+        # The pager maps pages of a stage 1; who would map those of the stage 2 beneath it?
+        found = f"nested: space {', '.join(nested)}"
+        raise ScenarioError(
+            "no demand paging over a stage 2", source.trace.path, "spaces of one stage", found
+        )
+    return replace(made, demand=True)
+
+
 def _heartbeat(source: Source, made: Injection, part: Part, whole: int) -> Injection:
     values = part.values
     taken = {r.stream for r in made.requesters} | {s.stream for s in source.trace.manifest.streams}
     stream = next(s for s in range(max(taken) + 1, max(taken) + 2 + len(taken)) if s not in taken)
-    bank = len(made.ias)
+    bank = len(made.spaces)
     lane = Lane(
         requester=len(made.requesters),
         count=values["n"] or whole // values["every"] + 1,
@@ -157,8 +169,8 @@ def _heartbeat(source: Source, made: Injection, part: Part, whole: int) -> Injec
     page = Premapped(bank, _BEAT_IOVA, PAGE, _BEAT_IOVA, PROT_READ | PROT_WRITE)
     return replace(
         made,
-        requesters=(*made.requesters, Requester(stream, bank)),
-        ias=(*made.ias, _BEAT_IAS),
+        requesters=(*made.requesters, Requester(stream, bank, fixed=True)),
+        spaces=(*made.spaces, Space()),
         lanes=(*made.lanes, lane),
         premapped=(*made.premapped, page),
         heartbeats=(*made.heartbeats, stream),

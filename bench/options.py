@@ -15,8 +15,9 @@ Command = Callable[..., Any]
 
 _AXES = (
     click.option("--policy", "policy", multiple=True, metavar="P", help="Id or name; may be repeated."),
-    click.option("--hardware", multiple=True, metavar="H", help="Preset; may be repeated."),
-)
+    click.option("--hardware", multiple=True, metavar="H",
+                 help="Preset, perhaps changed: mmu500,tlb=256x8:random; may be repeated."),
+)  # fmt: skip
 
 _CASE = (
     click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",
@@ -31,6 +32,8 @@ _CASE = (
     click.option("--cpus", default=ask.CPUS, show_default=True, metavar="MAP", help="Which CPU runs what."),
     click.option("--pace", metavar="P",
                  help="captured, or the time from one access to the next, such as 10ns."),
+    click.option("--streams", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Stream table, TOML (docs/traces.md); otherwise every stream has its space's bank."),
     click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True),
 )  # fmt: skip
 

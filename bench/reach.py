@@ -15,10 +15,22 @@ import numpy as np
 
 from bench.errors import UsageError, unknown
 from bench.sampling import Sampling, sampling
+from bench.spaces import model_space
 from smmucore.leaves import UNMAPPED, LeafError, Leaves
 from smmucore.missratio import LIMIT, Curve, Reuse
 from smmucore.reuse import DROP, USE
-from traces.events import EXEC, TLBI, TLBI_ALL, TLBI_ASID, TLBI_KIND_MASK, UNMAP
+from traces.events import (
+    EXEC,
+    TLBI,
+    TLBI_ALL,
+    TLBI_ASID,
+    TLBI_IPAS2,
+    TLBI_IPAS2_LAST,
+    TLBI_KIND_MASK,
+    TLBI_SYNC,
+    TLBI_VMID,
+    UNMAP,
+)
 
 if TYPE_CHECKING:
     from traces.reader import Trace
@@ -139,7 +151,7 @@ class _Keys:
         firsts, lasts = [], []
         for k, shift in enumerate(shifts):
             base = np.uint64(k) << CLASS_SHIFT | space
-            wide = kind >= TLBI_ASID
+            wide = (kind == TLBI_ASID) | (kind == TLBI_VMID)
             first = np.where(wide, base, base | events["iova"] >> shift)
             last = np.where(wide, base | LAST_NUMBER, base | end >> shift)
             firsts.append(np.where(kind == TLBI_ALL, np.uint64(0), first))
@@ -193,7 +205,10 @@ def reach(
         mine &= (block["stream"] == stream) if stream is not None else True
         beyond += int(np.count_nonzero(mine & ~inside))
         mine &= inside
-        drop = (block["op"] == TLBI) | ((block["op"] == UNMAP) & unmap) if invalidations else ~(access | True)
+        if invalidations:
+            drop = (_empties(block) & (block["op"] == TLBI)) | ((block["op"] == UNMAP) & unmap)
+        else:
+            drop = np.zeros(block.size, bool)
         classes = np.zeros(block.size, np.uint8)
         if leaves is not None:
             classes = _classes(leaves, block, inside | ~access, done, trace.path)
@@ -208,6 +223,11 @@ def reach(
     chosen = {"space": space, "stream": stream, "sample": sample.text, "beyond_input_size": beyond,
               "invalidations": "honoured" if invalidations else "ignored"}  # fmt: skip
     return Reach({**_describe(trace), **chosen}, columns)
+
+
+def _empties(block: Any) -> Any:
+    """Tell which kinds of TLBI empty entries of IOVAs: not those of IPAs, and not TLBI_SYNC."""
+    return ~np.isin(block["prot"] & np.uint16(TLBI_KIND_MASK), (TLBI_IPAS2, TLBI_IPAS2_LAST, TLBI_SYNC))
 
 
 def _feed(reuse: Reuse, keys: _Keys, block: Any, used: Any, drop: Any, classes: Any) -> None:
@@ -255,6 +275,11 @@ def _check(trace: Trace, pages: Sequence[str], space: int | None, stream: int | 
         raise unknown("space", "--space", [str(s.space) for s in m.spaces], str(space))
     if stream is not None and stream not in {s.stream for s in m.streams}:
         raise unknown("stream", "--stream", [str(s.stream) for s in m.streams], str(stream))
+    other = [s for s in m.spaces if not model_space(s).is_linux]
+    if MAPPED in pages and other:
+        found = f"space {other[0].space}: {other[0].format}, granule {other[0].granule}"
+        expected = "spaces of aarch64-s1 with a granule of 4096 and no ttbr1, or --page 4K, 16K, 64K, 2M, 1G"
+        raise UsageError("cannot tell the sizes of leaves", trace.path, expected, found)
     if len(m.spaces) > MOST_SPACES:
         raise UsageError("too many spaces", trace.path, f"at most {MOST_SPACES}", str(len(m.spaces)))
 

@@ -21,6 +21,7 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
 from smmucore.policies import Policy
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
+from smmucore.streams import StreamTable
 
 CPUS = {"irq": 0, "thread": 0, "worker": 1}
 
@@ -38,6 +39,7 @@ class Case:
     pace: int | None
     seed: int = 0
     cpus: Mapping[str, int] = field(default_factory=lambda: dict(CPUS))
+    streams: StreamTable | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Row:
         The latencies of each stream, heartbeats included, by stream ID.
     heartbeat_ns : dict or None
         The heartbeats' latency from intended time.
+    global_fault : dict
+        What sgfsr, sgfar, sgfsynr0 and sgfsynr1 hold at the end.
     end_ns : int
         When the last transaction and the last context ended.
     """
@@ -77,6 +81,7 @@ class Row:
     fault_ns: Percentiles
     streams: dict[str, dict[str, Percentiles]]
     heartbeat_ns: Percentiles | None
+    global_fault: dict[str, int]
     end_ns: int
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +100,7 @@ class Row:
             "verdict": self.verdict,
             "end_ns": self.end_ns,
             "heartbeat_ns": self.heartbeat_ns,
+            "global_fault": self.global_fault,
             "streams": self.streams,
         }
 
@@ -130,7 +136,7 @@ class Runner:
         """
         case = self.case
         costs = tuple((name, cost.ns) for name, cost in case.costs.costs.items())
-        key = (case.source.trace.sha256, repr(hardware), costs, case.pace)
+        key = (case.source.trace.sha256, repr(hardware), costs, case.pace, case.streams)
         with _LOCK:
             lock = _LOCKS.setdefault(key, Lock())
         with lock:
@@ -155,11 +161,12 @@ class Runner:
             hardware=hardware,
             costs=case.costs,
             requesters=made.requesters,
-            ias=made.ias,
+            spaces=made.spaces,
             cpus=case.cpus,
             lanes=made.lanes,
             premapped=made.premapped,
             demand=made.demand,
+            streams=case.streams,
         )
         try:
             return simulate(setup, events(case.source, made.recipe), progress)
@@ -191,6 +198,7 @@ class Runner:
                 for k, stream in enumerate(outcome.streams)
             },
             heartbeat_ns=_latency(outcome, beat, FROM_INTENDED) if beat.size else None,
+            global_fault=outcome.global_fault,
             end_ns=int(outcome.end_ns),
         )
 

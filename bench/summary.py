@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Summary:
     by_requester : dict of (stream, space) to int
         Accesses, in the order of stream, then space.
     top : dict of space to int
-        First IOVA above everything that the trace accesses, maps or unmaps there.
+        First IOVA above everything that the trace accesses, maps or unmaps in its lower half.
     maps : int
         MAP events.
     """
@@ -48,12 +48,14 @@ class Summary:
         return max(mine, key=lambda key: (mine[key], (-key[0], -key[1])), default=None)
 
 
-def summarise(blocks: Iterable[Any]) -> Summary:
+def summarise(blocks: Iterable[Any], ias: Sequence[int]) -> Summary:
     """Pass over the blocks of a trace once.
 
     Parameters
     ----------
     blocks : iterable of EVENT arrays
+    ias : sequence of int
+        Input address bits of each space's lower half.
     """
     counts: Counter[tuple[int, int]] = Counter()
     top: dict[int, int] = {}
@@ -66,8 +68,9 @@ def summarise(blocks: Iterable[Any]) -> Summary:
         ranged = access | (block["op"] == MAP) | (block["op"] == UNMAP)
         ends = block["iova"] + np.maximum(block["size"], np.uint64(1)) - np.uint64(1)
         for space in np.unique(block["space"][ranged]).tolist():
-            highest = int(ends[ranged & (block["space"] == space)].max())
-            top[space] = max(top.get(space, 0), highest + 1)
+            mine = ends[ranged & (block["space"] == space)]
+            mine = mine[mine < np.uint64(1 << ias[space])]
+            top[space] = max(top.get(space, 0), int(mine.max(initial=0)) + 1 if mine.size else 0)
         maps += int(np.count_nonzero(block["op"] == MAP))
         rows += block.size
         last = int(block["t_ns"][-1])

@@ -9,7 +9,7 @@ from bench.grid import Result
 from bench.output import print_pairs
 from bench.run import Row
 from bench.units import duration, show_count, show_ns, three_digits
-from smmucore.hardware import PRESETS
+from smmucore.hardware import find
 from smmucore.policies import POLICIES
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def print_result(console: Console, result: Result) -> None:
     for row, cell, (shape, style) in zip(result.rows, cells, verdicts, strict=True):
         if row.hardware != chip:
             chip = row.hardware
-            console.print(Text.assemble((chip, "bold cyan"), (f"  {PRESETS[chip].title}", "cyan")))
+            console.print(Text.assemble((chip, "bold cyan"), (f"  {find(chip).title}", "cyan")))
         line = " ".join(_pad(name, cell[name], widths) for name in names)
         text = Text.assemble(f"{line} ", (f"{shape} {row.verdict}", style))
         console.print(text, overflow="ignore", no_wrap=True, crop=False)
@@ -155,12 +155,22 @@ def footer(result: Result) -> list[tuple[str, str]]:
         ("not in it", not_contained(trace)),
         ("pace", _pace(m)),
         ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
+        *([("streams", _streams(m["streams"]))] if "streams" in m else []),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
         ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
         *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
+
+
+def _streams(table: Mapping[str, Any]) -> str:
+    rest = "fault (USFCFG 1)" if table["usfcfg"] else "bypass (USFCFG 0)"
+    groups = []
+    for group in table["groups"]:
+        to = f"bank {group['bank']}" if group["type"] == "translate" else group["type"]
+        groups.append(f"{group['id']:#x} but for {group['mask']:#x}: {to}")
+    return "; ".join([*groups, f"the rest: {rest}"])
 
 
 def _pace(m: Mapping[str, Any]) -> str:

@@ -14,15 +14,21 @@ from smmucore.records import NOBODY
 from smmucore.registers import (
     FSR_FAULT,
     FSR_FORMAT,
-    FSR_FORMAT_AARCH64,
     FSR_MULTI,
     FSR_SS,
     FSR_SYNDROME,
     FSR_W1C,
+    FSYNR0_IND,
     FSYNR0_PLVL,
+    FSYNR0_PNU,
+    FSYNR0_WNR,
     SCTLR_CFCFG,
     SCTLR_CFIE,
     SCTLR_HUPCF,
+    SGFSR_MULTI,
+    SGFSYNR0_IND,
+    SGFSYNR0_PNU,
+    SGFSYNR0_WNR,
 )
 
 # What `fault` and `resolve` decide for the transaction.
@@ -61,7 +67,7 @@ def record(bank, number, bits, far, fsynr0):
     if bank.fsr & FSR_FAULT:
         bank.fsr |= FSR_MULTI
         return IS_COALESCED
-    bank.fsr = (bank.fsr & ~FSR_FORMAT) | FSR_FORMAT_AARCH64 | bits
+    bank.fsr = (bank.fsr & ~FSR_FORMAT) | bank.format | bits
     bank.far = far
     bank.fsynr0 = fsynr0
     bank.records += 1
@@ -196,6 +202,30 @@ def line(bank, hw):
             bank.line_latched = 0
         up = bank.line_latched != 0
     return 1 if up else 0
+
+
+@kernel
+def global_fault(registers, bit, iova, flags, stream):
+    """Record a global fault, or only MULTI when sGFSR is not zero (H1); `flags` are those of FSYNR0."""
+    if registers.sgfsr != 0:
+        registers.sgfsr |= SGFSR_MULTI
+        return
+    registers.sgfsr = bit
+    registers.sgfar = iova
+    registers.sgfsynr1 = stream
+    registers.sgfsynr0 = 0
+    if flags & FSYNR0_WNR:
+        registers.sgfsynr0 |= SGFSYNR0_WNR
+    if flags & FSYNR0_PNU:
+        registers.sgfsynr0 |= SGFSYNR0_PNU
+    if flags & FSYNR0_IND:
+        registers.sgfsynr0 |= SGFSYNR0_IND
+
+
+@kernel
+def write_sgfsr(registers, value):
+    """Write sGFSR: W1C, MULTI too; the other registers stay (H1)."""
+    registers.sgfsr &= ~value
 
 
 @kernel

@@ -39,6 +39,13 @@ MEANINGS = {
     "translations": "translations made, retries included",
     "completed": "transactions that ended with an output address",
     "transactions_pending": "transactions issued and not ended",
+    "bypassed": "accesses of streams that bypass the SMMU",
+    "tlbi_writes": "register writes of TLBIs",
+    "tlb_syncs": "TLBSYNCs",
+    "tlb_sync_reads": "reads of TLBSTATUS",
+    "tlb_sync_timeouts": "TLBSYNCs that the driver gave up",
+    "cpu_tlbi_ns": "time of the CPU that asked in TLBIs and TLBSYNCs, delays included",
+    "global_faults": "accesses that a global fault terminated",
 }
 
 NAMES = tuple(MEANINGS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
+from smmucore.calm import is_calm, run_calm
 from smmucore.handler import run_context
 from smmucore.invalidate import invalidate
 from smmucore.kernel import inlined, kernel
@@ -23,13 +24,17 @@ from smmucore.pagetable import (
 )
 from smmucore.records import NEVER
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
+from smmucore.sync import begin_sync, end_sync, sync_ends, tlbi_writes
 from smmucore.transactions import ISSUED, arrive, issue
-from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, UNMAP, WRITE
+from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
 
 U0 = np.uint64(0)
 # Typed, because numba would compile a kernel once more for a literal.
 NO_DEADLINE = np.int64(0)
 UNPRIVILEGED = np.int64(0)
+
+#: After so many accesses one by one, `calm` is asked again.
+STRETCH = 256
 
 # Why `run` came back.
 NEED_EVENTS = 0
@@ -84,6 +89,11 @@ def run(sim, ev, at, last):
             t_trace = trace_time(sim, ev, at)
             before = min(t_fault, t_context, t_channel)
             if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane:
+                if is_calm(sim):
+                    done = run_calm(sim, ev, at, min(before, t_lane))
+                    if done > 0:
+                        at += done
+                        continue
                 at = run_trace(sim, ev, at, before, t_lane)
                 continue  # what comes next may have changed
         elif not last:
@@ -205,9 +215,10 @@ def trace_time(sim, ev, at):
     t = max(ev.t[at], sim.clock.now)
     if ev.op[at] <= EXEC:
         return t if room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])) else NEVER
-    if sim.clock.fence == 0:
+    if sim.clock.fence == 0 and sim.clock.sync == 0:
         return t
-    return max(t, fence_time(sim, sim.requesters[np.int64(ev.requester[at])].bank))
+    ended = fence_time(sim, sim.requesters[np.int64(ev.requester[at])].space)
+    return max(t, ended if sim.clock.sync == 0 else sync_ends(sim.clock, sim.cost, ended))
 
 
 @kernel
@@ -221,7 +232,8 @@ def run_trace(sim, ev, at, before, t_lane):
     n = ev.t.size
     queued = clock.queued
     arrivals = clock.arrivals
-    while at < n and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
+    stop = min(n, at + STRETCH)
+    while at < stop and clock.queued == queued and clock.arrivals == arrivals and ev.op[at] <= EXEC:
         t = max(ev.t[at], clock.now)
         if t >= before or t > t_lane or not room_for(sim, np.int64(ev.requester[at]), np.int64(ev.op[at])):
             break
@@ -355,9 +367,15 @@ def trace_event(sim, ev, at):
     """Carry out a MAP, UNMAP, TLBI or MARK, or let an access of lane 0 arrive; return MAP_*."""
     op = np.int64(ev.op[at])
     prot = np.int64(ev.prot[at])
-    b = sim.requesters[np.int64(ev.requester[at])].bank
+    b = sim.requesters[np.int64(ev.requester[at])].space
     if op <= EXEC:
         late_event(sim, ev, at)
+        return MAP_OK
+    if op == TLBI and prot & TLBI_KIND_MASK == TLBI_SYNC:
+        if sim.clock.sync == 0:
+            begin_sync(sim.clock)
+            return WAITS_FOR_FENCE
+        end_sync(sim.clock, sim.cost, sim.counters)
         return MAP_OK
     if (op == UNMAP or op == TLBI) and prot & ABRUPT == 0:
         # As a driver's fence does, it waits until every earlier access of its space has ended.
@@ -378,5 +396,8 @@ def trace_event(sim, ev, at):
                 return status
         return unmap_range(sim.mem, sim.regimes[b], ev.iova[at], ev.size[at])
     if op == TLBI:
+        writes = tlbi_writes(sim.regimes[b], prot, ev.iova[at], ev.size[at])
+        sim.counters.tlbi_writes += writes
+        sim.counters.cpu_tlbi_ns += writes * sim.cost.mmio_write
         invalidate(sim.mmu, prot, b, ev.iova[at], ev.size[at])
     return MAP_OK

@@ -18,6 +18,9 @@ from smmucore.shapes import NONE, Caches, Shape
 QUEUE = 0
 TERMINATE = 1
 
+#: Of any number that a user may set: more slots or TBUs than any part has.
+MOST = 4096
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -197,17 +200,54 @@ PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL, _REFERE
 COMPARED = tuple(preset for preset in PRESETS.values() if preset is not _REFERENCE)
 
 
-def find(name: str) -> Hardware:
-    """Return the preset called `name`.
+def find(text: str) -> Hardware:
+    """Return the preset called `text`, with changes: ``mmu500,tlb=256x8:tree-plru,walk_slots=16``.
 
     Raises
     ------
     KeyError
-        With the known names, when there is none.
+        With the known names, when there is no such preset.
+    ValueError
+        A change names no field, or a value that the field cannot have.
+
+    Examples
+    --------
+    >>> find("mmu500,tlb=256x8:tree-plru").tlb
+    Shape(sets=256, ways=8, replacement='tree-plru', seed=0)
     """
+    name, *changes = text.split(",")
     if name not in PRESETS:
         raise KeyError(f"hardware: expected one of {', '.join(PRESETS)}; found {name!r}")
-    return PRESETS[name]
+    made = PRESETS[name]
+    for change in changes:
+        field, equals, word = change.partition("=")
+        if field not in rule_fields() or not equals:
+            raise ValueError(
+                f"expected FIELD=VALUE with a field of {', '.join(rule_fields())}; found {change!r}"
+            )
+        value = _value(field, word, getattr(made, field))
+        made = replace(made, sources={**made.sources, field: "set by the user"}, **{field: value})
+    caches = made.caches  # refuses what no SMMU can be without
+    return replace(made, name=text) if caches else made
+
+
+def _value(field: str, word: str, before: Any) -> Any:
+    if isinstance(before, bool):
+        if word not in ("yes", "no"):
+            raise ValueError(f"{field}: expected yes or no, found {word!r}")
+        return word == "yes"
+    if isinstance(before, Shape):
+        try:
+            return Shape.parse(word)
+        except ValueError as error:
+            raise ValueError(f"{field}: {error}") from None
+    if isinstance(before, int):
+        if not word.isdecimal() or not 1 <= int(word) <= MOST:
+            raise ValueError(f"{field}: expected a whole number from 1 to {MOST}, found {word!r}")
+        return int(word)
+    if word not in ("queue", "terminate"):
+        raise ValueError(f"{field}: expected queue or terminate, found {word!r}")
+    return word
 
 
 def rule_fields() -> tuple[str, ...]:

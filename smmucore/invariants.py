@@ -15,6 +15,8 @@ def check(counters: Mapping[str, int]) -> None:
     * every translation was answered exactly once, by a micro-TLB, the TLB or a walk;
     * every injected fault is recorded, coalesced, lost or pending;
     * every access ended exactly once, or is pending;
+    * every access bypassed, faulted globally, or belonged to a bank, where it was translated a first time, at
+      most once, unless it was collateral;
     * RESUME is ignored, or retries, or terminates.
     """
     c = counters
@@ -35,6 +37,13 @@ def check(counters: Mapping[str, int]) -> None:
     for name, (left, right) in sums.items():
         if left != right:
             raise InvariantError(f"{name}: found {left} and {right}")
+    first = c["translations"] - c["retried"]
+    in_banks = c["accesses"] - c["bypassed"] - c["global_faults"]
+    if not first <= in_banks <= first + c["collateral"]:
+        raise InvariantError(
+            "translations - retried <= accesses - bypassed - global_faults <= the same + collateral: "
+            f"found {first}, {in_banks} and {c['collateral']}"
+        )
     negative = [name for name, value in c.items() if value < 0]
     if negative:
         raise InvariantError(f"counters are never negative: found {', '.join(negative)}")

@@ -18,7 +18,9 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
-from numba.core.typed_passes import NativeLowering, NativeParforLowering
+from numba.core.typed_passes import InlineOverloads, NativeLowering, NativeParforLowering, NopythonRewrites
+from numba.core.types.misc import unliteral
+from numba.core.untyped_passes import DeadBranchPrune, InlineClosureLikes, LiteralUnroll, WithLifting
 
 
 class PartLibrary(JITCodeLibrary):
@@ -28,6 +30,9 @@ class PartLibrary(JITCodeLibrary):
         """Do nothing: no optimisation, no machine code."""
         self._raise_if_finalized()
         self._finalized = True
+
+    def _optimize_functions(self, module: Any) -> None:
+        """Do nothing: the entry that it becomes a part of optimises the whole."""
 
     def needs(self) -> list[Any]:
         """Return this library and all that it calls, each once."""
@@ -58,6 +63,10 @@ class PartLowering(NativeLowering):
         return True
 
 
+#: Steps that look for what no kernel has: `with`, comprehensions, optional arguments, array expressions.
+UNUSED = (WithLifting, InlineClosureLikes, DeadBranchPrune, LiteralUnroll, InlineOverloads, NopythonRewrites)
+
+
 class PartCompiler(CompilerBase):
     """numba's own pipeline, but for the last step."""
 
@@ -67,6 +76,7 @@ class PartCompiler(CompilerBase):
         passes.passes = [
             (PartLowering if step in (NativeLowering, NativeParforLowering) else step, why)
             for step, why in passes.passes
+            if step not in UNUSED
         ]
         passes._finalized = False
         passes.finalize()
@@ -89,6 +99,10 @@ class Kernel(CPUDispatcher):
     def entry(self) -> Any:
         """The same function, as Python calls it."""
         return numba.njit(cache=True, **self._options)(self.py_func)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Take a literal as what it is one of: otherwise each would have a compilation of its own."""
+        return super().get_call_template(tuple(unliteral(kind) for kind in args), kws)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the entry."""

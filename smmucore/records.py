@@ -21,6 +21,7 @@ BANK = np.dtype(
         ("fsr", "i8"),
         ("fsynr0", "i8"),
         ("sctlr", "i8"),
+        ("format", "i8"),  # FSR.Format of its faults, in place
         ("records", "i8"),  # records made so far
         ("record", "i8"),  # which of them is current; 0: no syndrome bit is set
         ("record_fault", "i8"),  # its fault number; 0: latched ahead of the fault's turn
@@ -154,9 +155,19 @@ LANE = np.dtype(
 )
 
 REQUESTER = np.dtype(
-    [("stream", "i8"), ("stream_index", "i8"), ("bank", "i8"), ("tbu", "i8")],
+    [
+        ("stream", "i8"),
+        ("stream_index", "i8"),
+        ("bank", "i8"),  # its accesses belong to; -1: to none
+        ("tbu", "i8"),
+        ("space", "i8"),  # whose tables its MAPs, UNMAPs and TLBIs are for: the bank of that number
+        ("route", "i8"),  # 0: to its bank; -1: bypass; else its global fault's bit of sGFSR (H1)
+    ],
     align=True,
 )
+
+#: The registers that keep the first global fault (H1).
+GLOBAL = np.dtype([("sgfar", "u8"), ("sgfsr", "i8"), ("sgfsynr0", "i8"), ("sgfsynr1", "i8")], align=True)
 
 #: One injected fault's story.  A time that never came is -1.
 FAULT = np.dtype(
@@ -210,7 +221,11 @@ CLOCK = np.dtype(
         ("fruitless_since", "i8"),  # when the first of them began
         ("waited", "i8"),  # a pass younger than that has been waited for once
         ("fence", "i8"),  # an UNMAP or TLBI of lane 0 waits for the accesses up to this one; 0: none
+        ("sync", "i8"),  # a TLBI_SYNC of lane 0 polls
+        ("sync_since", "i8"),
+        ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
         ("livelock", "i8"),
+        ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
     align=True,
@@ -228,6 +243,8 @@ PLAN = np.dtype(
         ("worker", "i8"),
         ("livelock_limit", "i8"),  # fruitless passes that end the run
         ("retry_limit", "i8"),  # retries of one transaction that end the run
+        ("calm", "i8"),  # as many accesses at least go through in a block; 0: none do
+        ("orderly", "i8"),  # one channel, one bank, nothing ABRUPT
     ],
     align=True,
 )

@@ -1,8 +1,9 @@
-"""The registers of an SMMUv2 context bank, declared once.
+"""The registers of an SMMUv2, declared once: those of a context bank, and those of global faults.
 
 Masks, decoding and the documentation page all come from this table.  Offsets and fields are
 facts of the architecture (Arm IHI 0062, SMMUv2) as quoted in public drivers and SoC manuals;
-`docs/registers.md` is printed from here.
+`docs/registers.md` is printed from here.  We have not read IHI 0062 itself, nor the MMU-500's TRM, for the
+global register space: its offsets and bits are general knowledge, which public drivers share.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Register:
-    """One register of the context-bank page: offset, width in bits, fields."""
+    """One register: offset in its page, width in bits, fields."""
 
     name: str
     offset: int
@@ -134,6 +135,89 @@ CBFRSYNRA = Register("CBFRSYNRA", 0x400, 32, "Stream ID of the fault (GR1 page, 
 
 REGISTERS = (SCTLR, RESUME, TTBR0, CONTEXTIDR, FSR, FAR, FSYNR0, FSYNR1, CBFRSYNRA)
 
+SCR0 = Register(
+    "sCR0",
+    0x000,
+    32,
+    "Configuration 0",
+    (
+        Field("USFCFG", 10, "RW", "a stream that matches no group: 1: global fault; 0: bypass"),
+        Field("GFIE", 2, "RW", "raise the interrupt on a global fault"),
+        Field("GFRE", 1, "RW", "a global fault aborts its transaction"),
+        Field("CLIENTPD", 0, "RW", "1: every transaction bypasses the SMMU"),
+    ),
+)
+SGFAR = Register("sGFAR", 0x040, 64, "Global fault address: the IOVA of the recorded fault")
+SGFSR = Register(
+    "sGFSR",
+    0x048,
+    32,
+    "Global fault status",
+    (
+        Field("MULTI", 31, "W1C", "another global fault arrived while sGFSR was not zero"),
+        Field("UUT", 8, "W1C", "unsupported upstream transaction"),
+        Field("PF", 7, "W1C", "permission fault"),
+        Field("EF", 6, "W1C", "external fault"),
+        Field("CAF", 5, "W1C", "configuration access fault"),
+        Field("UCIF", 4, "W1C", "unimplemented context interrupt fault"),
+        Field("UCBF", 3, "W1C", "unimplemented context bank fault"),
+        Field("SMCF", 2, "W1C", "stream match conflict fault"),
+        Field("USF", 1, "W1C", "unidentified stream fault"),
+        Field("ICF", 0, "W1C", "invalid context fault"),
+    ),
+)
+SGFSYNR0 = Register(
+    "sGFSYNR0",
+    0x050,
+    32,
+    "Global fault syndrome 0",
+    (
+        Field("IND", 3, "RO", "instruction access (1) or data (0)"),
+        Field("PNU", 2, "RO", "privileged (1) or unprivileged (0)"),
+        Field("WNR", 1, "RO", "write (1) or read (0)"),
+    ),
+)
+SGFSYNR1 = Register(
+    "sGFSYNR1",
+    0x054,
+    32,
+    "Global fault syndrome 1",
+    (Field("StreamID", 0, "RO", "stream of the recorded fault", 16),),
+)
+SMR0 = Register(
+    "SMR0",
+    0x800,
+    32,
+    "Stream match of group 0; group n is 4n further",
+    (
+        Field("VALID", 31, "RW", "the group takes part"),
+        Field("MASK", 16, "RW", "bits of the stream ID that do not count", 15),
+        Field("ID", 0, "RW", "stream ID", 15),
+    ),
+)
+S2CR0 = Register(
+    "S2CR0",
+    0xC00,
+    32,
+    "Stream to context of group 0; group n is 4n further",
+    (
+        Field("TYPE", 16, "RW", "0: translate; 1: bypass; 2: fault", 2),
+        Field("CBNDX", 0, "RW", "context bank of a group that translates", 8),
+    ),
+)
+
+#: Of the first page of the global register space.
+GLOBAL_REGISTERS = (SCR0, SGFAR, SGFSR, SGFSYNR0, SGFSYNR1, SMR0, S2CR0)
+
+SGFSR_ICF = SGFSR["ICF"].mask
+SGFSR_USF = SGFSR["USF"].mask
+SGFSR_SMCF = SGFSR["SMCF"].mask
+SGFSR_UCBF = SGFSR["UCBF"].mask
+SGFSR_MULTI = SGFSR["MULTI"].mask
+SGFSYNR0_WNR = SGFSYNR0["WNR"].mask
+SGFSYNR0_PNU = SGFSYNR0["PNU"].mask
+SGFSYNR0_IND = SGFSYNR0["IND"].mask
+
 # What the kernels use, spelled out so that an editor finds them.
 SCTLR_M = SCTLR["M"].mask
 SCTLR_TRE = SCTLR["TRE"].mask
@@ -171,12 +255,24 @@ RESUME_TERMINATE = 1
 def markdown() -> str:
     """Return the register page of the documentation."""
     out = [
-        "# Context-bank registers",
+        "# Registers",
         "",
-        "Printed from `smmucore/registers.py`; offsets are in the context bank's page.",
+        "Printed from `smmucore/registers.py`. First those of a context bank; offsets are in its page.",
         "",
+        *_sections(REGISTERS),
+        "# Global registers",
+        "",
+        "Offsets are in the first page of the global register space. The model keeps sGFSR, sGFAR and the",
+        "two syndromes, and is set up by what the others hold (`docs/translation.md`, section 1).",
+        "",
+        *_sections(GLOBAL_REGISTERS),
     ]
-    for register in sorted(REGISTERS, key=lambda r: r.offset):
+    return "\n".join(out)
+
+
+def _sections(registers: tuple[Register, ...]) -> list[str]:
+    out: list[str] = []
+    for register in sorted(registers, key=lambda r: r.offset):
         out.append(f"## {register.name}: 0x{register.offset:03x}, {register.width} bits")
         out += ["", f"{register.meaning}.", ""]
         if register.fields:
@@ -186,4 +282,4 @@ def markdown() -> str:
                 bits = f"{top}:{field.bit}" if field.width > 1 else f"{field.bit}"
                 out.append(f"| {bits} | {field.name} | {field.access} | {field.meaning} |")
             out.append("")
-    return "\n".join(out)
+    return out

@@ -22,6 +22,7 @@ from smmucore.records import (
     CLOCK,
     CONTEXT,
     FAULT,
+    GLOBAL,
     LANE,
     LINE,
     PLAN,
@@ -32,6 +33,7 @@ from smmucore.records import (
     WAITING,
 )
 from smmucore.regime import REGIME
+from smmucore.stages import Stages
 from smmucore.state import State, array, part, record
 
 
@@ -72,13 +74,19 @@ class Sim(State):
     queues = array(WAITING, 2)  # (2 * tbus, fifo_depth)
     slots = array(SLOT)  # (2 * tbus * slots,)
     slot_free = array(np.int64)  # the same shape: when the slot is free; NEVER while nobody knows
+    kept_slot_free = array(np.int64)  # for `smmucore.calm`
+    kept_walk_free = array(np.int64)
     walk_free = array(np.int64, 2)  # (tbus, walk_slots): when the walk slot is free
     arrivals = array(ARRIVAL)  # faults on their way, earliest first
     requesters = array(REQUESTER)
+    requester_banks = array(np.int64)  # bank of each requester
+    kinds = array(np.uint64)  # of their keys: `smmucore.staged.kind_of`
+    stages = part(Stages)
     lanes = array(LANE)  # what a scenario adds
     faults = array(FAULT)  # one row a fault, grown between calls
     histogram = array(np.int64, 3)  # (streams, KINDS, BUCKETS)
     highest = array(np.int64, 2)  # (streams, KINDS): exact maxima
+    global_fault = record(GLOBAL)
     clock = record(CLOCK)  # as in `host`
     hw = record(HW)
     cost = record(COSTS)

@@ -17,18 +17,8 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
-from smmucore.mmu import BANKS, mmu, owners
-from smmucore.pagetable import (
-    MAP_ERRORS,
-    MAP_OK,
-    REGIME,
-    grown,
-    map_range,
-    memory,
-    new_table,
-    start_level,
-    tables_needed,
-)
+from smmucore.mmu import BANKS, mmu
+from smmucore.pagetable import MAP_ERRORS, MAP_OK, grown, map_range, tables_needed
 from smmucore.policies import Policy
 from smmucore.program import program, sctlr
 from smmucore.records import (
@@ -39,6 +29,7 @@ from smmucore.records import (
     CLOCK,
     CONTEXT,
     FAULT,
+    GLOBAL,
     LANE,
     LINE,
     NEVER,
@@ -53,6 +44,10 @@ from smmucore.records import (
 )
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
+from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
+from smmucore.staged import kind_of
+from smmucore.stages import FEWEST, stages
+from smmucore.streams import IN_BANK, StreamTable
 from smmucore.verdict import verdict
 
 LIVELOCK_LIMIT = 200_000
@@ -70,11 +65,16 @@ class SimulationError(ValueError):
 
 @dataclass(frozen=True)
 class Requester:
-    """A stream that accesses memory through a context bank and a TBU."""
+    """A stream that accesses memory through a context bank and a TBU.
+
+    `bank` is the space whose MAPs, UNMAPs and TLBIs are the requester's too, whatever bank a stream table
+    gives its accesses.  One that is `fixed` is not looked up there.
+    """
 
     stream: int
     bank: int
     tbu: int = 0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ class Setup:
         The axes of a comparison.
     requesters : sequence of Requester
         Indexed by ``Events.requester``.
-    ias : sequence of int
-        Input address bits of each bank.
+    spaces : sequence of Space
+        The tables of each bank.
+    streams : StreamTable, optional
+        Which bank each requester's accesses belong to (H1); otherwise its own.
     cpus : mapping
         CPU of the ``irq``, ``thread`` and ``worker`` contexts.
     lanes, premapped, demand
@@ -128,6 +130,13 @@ class Setup:
         Passes begun without a record seen or a RESUME accepted that end a run.
     retry_limit : int
         Retries of one transaction, each of which faulted again, that end a run.
+    orderly : bool
+        All accesses of the events go through one channel, and no event is ABRUPT: who knows that spares
+        the engine from following each access through its queue.  It changes no result; where there is more
+        than one bank it is not used.
+    calm : int
+        As many accesses at least go through in a block where nothing else happens; 0: none do.  It changes
+        no result.
     """
 
     policy: Policy
@@ -135,13 +144,16 @@ class Setup:
     hardware: Hardware
     costs: Profile
     requesters: Sequence[Requester]
-    ias: Sequence[int]
+    spaces: Sequence[Space]
     cpus: Mapping[str, int] = field(default_factory=lambda: {"irq": 0, "thread": 0, "worker": 1})
     lanes: Sequence[Lane] = ()
     premapped: Sequence[Premapped] = ()
     demand: bool = False
     livelock_limit: int = LIVELOCK_LIMIT
     retry_limit: int = RETRY_LIMIT
+    orderly: bool = False
+    calm: int = FEWEST
+    streams: StreamTable | None = None
 
 
 @dataclass(frozen=True)
@@ -161,8 +173,12 @@ class Outcome:
         Exact maxima, ns.
     faults : record array of FAULT
         One row a fault, in order of arrival at the banks.
+    global_fault : dict of str to int
+        What sgfsr, sgfar, sgfsynr0 and sgfsynr1 hold at the end: nobody clears them.
     end_ns : int
         Simulated time at which the run ended.
+    in_blocks : int
+        Accesses that went through in blocks: how the run was computed, not what came of it.
     """
 
     counters: dict[str, int]
@@ -171,13 +187,15 @@ class Outcome:
     histogram: Any
     highest: Any
     faults: Any
+    global_fault: dict[str, int]
     end_ns: int
+    in_blocks: int
 
 
 def build(setup: Setup) -> Sim:
     """Return the state of a run that has not begun."""
     hw = setup.hardware
-    nb = len(setup.ias)
+    nb = len(setup.spaces)
     if nb > BANKS:
         raise ValueError(f"expected at most {BANKS} context banks, found {nb}")
     streams = sorted({r.stream for r in setup.requesters})
@@ -193,7 +211,10 @@ def build(setup: Setup) -> Sim:
     requesters = rows(REQUESTER, len(setup.requesters))
     for k, r in enumerate(setup.requesters):
         row = requesters[k]
-        row.stream, row.stream_index, row.bank, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
+        row.stream, row.stream_index, row.space, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
+        row.route, row.bank = IN_BANK, r.bank
+        if setup.streams is not None and not r.fixed:
+            row.route, row.bank = setup.streams.route(r.stream, nb)
     lanes = rows(LANE, len(setup.lanes))
     for k, a in enumerate(setup.lanes):
         row = lanes[k]
@@ -202,21 +223,18 @@ def build(setup: Setup) -> Sim:
     lines = rows(LINE, nb)
     lines.last_unhandled = -NEVER
     channels = 2 * hw.tbus
-    mem = memory(4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped))
-    regimes, shadows = rows(REGIME, nb), rows(REGIME, nb)
-    for b in range(nb):
-        for regime in (regimes[b], shadows[b]):
-            regime.ttbr, regime.ias, regime.start_level = (
-                new_table(mem),
-                setup.ias[b],
-                start_level(setup.ias[b]),
-            )
+    mem = table_memory(
+        setup.spaces, 4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped)
+    )
+    regimes, shadows = empty_tables(setup.spaces, mem), empty_tables(setup.spaces, mem)
+    banks.format = [fsr_format(regime) for regime in regimes]
     for m in setup.premapped:
         status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
         if status != MAP_OK:
             raise SimulationError(-1, MAP_ERRORS[status])
     plan = program(setup.policy, setup.client)
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
+    caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
     host = Host(
         contexts=contexts,
         lines=lines,
@@ -231,6 +249,9 @@ def build(setup: Setup) -> Sim:
             worker=plan.worker,
             livelock_limit=setup.livelock_limit,
             retry_limit=setup.retry_limit,
+            # What belongs to no bank (H1) is not translated.
+            calm=setup.calm if np.unique(requesters.tbu).size == 1 and not requesters.route.any() else 0,
+            orderly=setup.orderly and np.unique(requesters.bank).size == 1,
         )[0],
         client=rows(CLIENT, 1)[0],
         clock=clock,
@@ -240,8 +261,8 @@ def build(setup: Setup) -> Sim:
     )
     return Sim(
         host=host,
-        mmu=mmu(hw.caches, owners(regimes)),
-        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners(shadows)),
+        mmu=caches,
+        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners_of(setup.spaces, shadows)),
         mem=mem,
         regimes=regimes,
         shadows=shadows,
@@ -253,10 +274,16 @@ def build(setup: Setup) -> Sim:
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
         requesters=requesters,
+        requester_banks=np.array(requesters.bank, np.int64),
+        kinds=np.array([kind_of(caches.owners[bank]) for bank in requesters.bank], np.uint64),
+        stages=stages(),
+        kept_slot_free=np.zeros(channels * hw.slots, np.int64),
+        kept_walk_free=np.zeros(hw.walk_slots, np.int64),
         lanes=lanes,
         faults=rows(FAULT, 1024),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
         highest=np.zeros((len(streams), KINDS), np.int64),
+        global_fault=rows(GLOBAL, 1)[0],
         clock=clock,
         hw=host.hw,
         cost=host.cost,
@@ -365,5 +392,7 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
         histogram=sim.histogram,
         highest=sim.highest,
         faults=sim.faults[: int(clock.faults)].copy(),
+        global_fault={name: int(sim.global_fault[name]) for name in GLOBAL.names or ()},
         end_ns=now,
+        in_blocks=int(clock.in_blocks),
     )

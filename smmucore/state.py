@@ -141,9 +141,16 @@ class StateModel(models.PrimitiveModel):
         super().__init__(manager, kind, WORD.as_pointer())
 
 
+#: One type object for each class: numba compares them at every call.
+_TYPES: dict[type[State], StateType] = {}
+
+
 @typeof_impl.register(State)
 def _typeof(value: State, _context: Any) -> StateType:
-    return StateType(type(value))
+    cls = type(value)
+    if cls not in _TYPES:
+        _TYPES[cls] = StateType(cls)
+    return _TYPES[cls]
 
 
 @unbox(StateType)

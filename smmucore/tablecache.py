@@ -31,6 +31,7 @@ WALKED = np.dtype(
         ("last", "i8"),
         ("tlb_slot", "i8"),  # where its translation went
         ("utlb_slot", "i8"),
+        ("common", "u8"),  # rights that every translation in the TLBs gives
     ],
     align=True,
 )
@@ -73,13 +74,24 @@ def begin(mmu, stage, owner, page_bits, start_level, address):
 
     Notes in ``mmu.walked`` what the walk will have to enter.
     """
+    return begin_from(mmu, np.int64(LAST_LEVEL), stage, owner, page_bits, start_level, address)
+
+
+@kernel
+def begin_above(mmu, stage, owner, page_bits, start_level, address):
+    """As `begin`, where it is known that no table of the last level is cached."""
+    return begin_from(mmu, np.int64(LAST_LEVEL - 1), stage, owner, page_bits, start_level, address)
+
+
+@kernel
+def begin_from(mmu, level, stage, owner, page_bits, start_level, address):
+    """As `begin`, from the walk cache of tables of `level` on."""
     walked = mmu.walked
     walked.address = address
     walked.stage = stage
     walked.owner = owner
     walked.page_bits = page_bits
     walked.last = -1
-    level = np.int64(LAST_LEVEL)
     while level > start_level and level > 0:
         depth = LAST_LEVEL - level
         cache = cache_of(mmu, stage, depth)

@@ -66,6 +66,12 @@ class Cache(State):
     order = array(np.uint64, 2)
     units = array(UNIT)
     info = record(INFO)
+    # What `smmucore.blocks` puts back.
+    kept_words = array(np.uint64, 2)
+    kept_values = array(np.uint64, 2)
+    kept_order = array(np.uint64, 2)
+    kept_units = array(UNIT)
+    kept_ready = array(np.int64, 2)
 
 
 def cache(shape: Shape, units: int = 1) -> Cache:
@@ -83,6 +89,11 @@ def cache(shape: Shape, units: int = 1) -> Cache:
         order=np.zeros((units, max(shape.sets, 1)), np.uint64),
         units=state,
         info=info[0],
+        kept_words=np.zeros(size, np.uint64),
+        kept_values=np.zeros(size, np.uint64),
+        kept_order=np.zeros((units, max(shape.sets, 1)), np.uint64),
+        kept_units=state.copy(),
+        kept_ready=np.zeros(size, np.int64),
     )
 
 

@@ -10,6 +10,7 @@ from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
 from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
 from smmucore.registers import RESUME_RETRY
+from smmucore.streams import BYPASS, IN_BANK
 from smmucore.walk import fault_level_of
 
 U0 = np.uint64(0)
@@ -58,6 +59,9 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
         return when
     sim.channels[ch].wants_slot = 0
     who = sim.requesters[requester]
+    if who.route != IN_BANK:
+        pass_by(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
+        return ISSUED
     bank = sim.host.banks[who.bank]
     counters = sim.counters
     admission = rules.admit(bank, sim.hw)
@@ -67,18 +71,7 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
             walker, when = earliest(sim.walk_free[who.tbu])
             if when > t:
                 return when
-    counters.accesses += 1
-    row = sim.slots[slot]
-    row.iova = iova
-    row.need = need
-    row.intended = intended
-    row.issued = t
-    row.requester = requester
-    row.access = flags
-    row.deadline = deadline
-    row.fault = 0
-    row.retries = 0
-    row.serial = serial
+    occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
     if admission == rules.HOLD:
         counters.collateral += 1
         sim.clock.open += 1
@@ -92,6 +85,37 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
     else:
         hit(sim, slot, t, source, leaf, ready)
     return ISSUED
+
+
+@inlined
+def occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial):
+    """Put an access that issues at `t` into its slot."""
+    sim.counters.accesses += 1
+    row = sim.slots[slot]
+    row.iova = iova
+    row.need = need
+    row.intended = intended
+    row.issued = t
+    row.requester = requester
+    row.access = flags
+    row.deadline = deadline
+    row.fault = 0
+    row.retries = 0
+    row.serial = serial
+
+
+@kernel
+def pass_by(sim, t, slot, iova, need, intended, requester, flags, deadline, serial):
+    """End an access that belongs to no bank: it bypasses, or a global fault terminates it (H1)."""
+    occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
+    who = sim.requesters[requester]
+    if who.route == BYPASS:
+        sim.counters.bypassed += 1
+        complete(sim, slot, t + sim.cost.utlb_hit)
+        return
+    sim.counters.global_faults += 1
+    rules.global_fault(sim.global_fault, who.route, iova, flags, who.stream)
+    terminate(sim, slot, t)
 
 
 @inlined

@@ -7,7 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from traces.errors import TraceError
-from traces.events import EVENT, EXEC, MAP, MARK, OP_NAMES, TLBI, TLBI_ALL, TLBI_ASID, TLBI_KIND_MASK, UNMAP
+from traces.events import (
+    EVENT,
+    EXEC,
+    MAP,
+    MARK,
+    OP_NAMES,
+    TLBI,
+    TLBI_IPAS2,
+    TLBI_IPAS2_LAST,
+    TLBI_KIND_MASK,
+    TLBI_RANGES,
+    TLBI_SYNC,
+    UNMAP,
+)
+from traces.formats import Reach
 from traces.manifest import Manifest
 
 
@@ -44,8 +58,7 @@ class BlockChecker:
         self._spaces = len(manifest.spaces)
         self._streams = np.zeros(1 << 16, bool)
         self._streams[[stream.stream for stream in manifest.streams]] = True
-        self._granule_mask = np.array([s.granule - 1 for s in manifest.spaces] or [0], np.uint64)
-        self._last_iova = np.array([(1 << s.ias) - 1 for s in manifest.spaces] or [0], np.uint64)
+        self._reach = Reach(manifest.spaces)
 
     def _fail(self, bad: np.ndarray, what: str, expected: str, block: np.ndarray, field: str) -> None:
         if bad.any():
@@ -104,17 +117,19 @@ class BlockChecker:
         table = (op == MAP) | (op == UNMAP)
         kind = block["prot"] & np.uint16(TLBI_KIND_MASK)
         tlbi = op == TLBI
-        self._fail(tlbi & (kind > TLBI_ALL), "unknown TLBI kind", f"0 to {TLBI_ALL}", block, "prot")
-        ranged = access | table | (tlbi & (kind < TLBI_ASID))
+        self._fail(tlbi & (kind > TLBI_SYNC), "unknown TLBI kind", f"0 to {TLBI_SYNC}", block, "prot")
+        dropped = tlbi & np.isin(kind, TLBI_RANGES)
+        ranged = access | table | dropped
         self._fail(ranged & (size == 0), "an event of no size", "1 byte or more", block, "size")
         # MARKs have no space; look them up as space 0 rather than out of range.
         space = np.where(op == MARK, 0, block["space"])
-        mask, last = self._granule_mask[space], self._last_iova[space]
-        for field, rows in (("iova", table), ("size", table), ("pa", op == MAP)):
+        of_ipas = tlbi & ((kind == TLBI_IPAS2) | (kind == TLBI_IPAS2_LAST))
+        mask = np.where(of_ipas, self._reach.ipa_masks(space), self._reach.masks(space, iova))
+        for field, rows in (("iova", table | dropped), ("size", table | dropped), ("pa", op == MAP)):
             ragged = rows & ((block[field] & mask) != 0)
             self._fail(ragged, "not aligned to the space's granule", f"an aligned {field}", block, field)
         # Accesses may stray anywhere (that is a fault worth replaying); table entries may not.
-        beyond = table & ((iova > last) | (size - np.uint64(1) > last - np.minimum(iova, last)))
+        beyond = table & ~self._reach.inside(space, iova, size)
         self._fail(beyond, "beyond the space's input address size", "a range inside it", block, "iova")
         self._fail(
             (op == MARK) & (iova >= np.uint64(self._marks)),

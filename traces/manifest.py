@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from traces.errors import TraceError
 from traces.events import OP_NAMES
+from traces.formats import ALIASES, check_space, check_spaces
 
 #: The version of the format that this code writes, and the newest that it reads.
 FORMAT = 1
@@ -43,15 +44,42 @@ class Stream(_Part):
     accesses: Annotated[int, Field(ge=0)] | None = None
 
 
+class Upper(_Part):
+    """The half of a space that TTBR1 translates."""
+
+    ias: int  #: input address size, bits
+    granule: Literal[4096, 16384, 65536] = 4096  #: bytes
+
+
+_Format = Annotated[
+    Literal["aarch64-s1", "aarch64-s2", "nested", "aarch32-lpae", "aarch32-short"],
+    BeforeValidator(lambda text: ALIASES.get(text, text) if isinstance(text, str) else text),
+]
+
+
 class Space(_Part):
-    """One translation regime: a set of page tables with an ASID."""
+    """One translation regime: a set of page tables, with the ASID and VMID of its TLB entries.
+
+    `traces.formats` says which values go together.
+    """
 
     space: _U16  #: equal to the position in the manifest's `spaces`
     name: _Text
     asid: _U16 | None = None
-    ias: Annotated[int, Field(ge=12, le=64)] = 48  #: input address size, bits
+    vmid: _U16 | None = None
+    format: _Format = "aarch64-s1"
+    ias: int = 48  #: input address size, bits
     granule: Literal[4096, 16384, 65536] = 4096  #: bytes
-    format: _Text = "AArch64 LPAE stage 1"
+    oas: int | None = None  #: output address size, bits
+    ttbr1: Upper | None = None  #: None: TCR.EPD1
+    sep: int | None = None  #: the bit that TCR2.SEP sign-extends from
+    start_level: int | None = None  #: of a stage 2
+    stage2: _U16 | None = None  #: of a nested space: the number of the one that is its stage 2
+
+    @model_validator(mode="after")
+    def _fit(self) -> Space:
+        check_space(self)
+        return self
 
 
 class Manifest(_Part):
@@ -83,6 +111,7 @@ class Manifest(_Part):
     def _agree(self) -> Manifest:
         if [space.space for space in self.spaces] != list(range(len(self.spaces))):
             raise ValueError("spaces must be numbered 0, 1, 2 ... in their order")
+        check_spaces(self.spaces)
         ids = [stream.stream for stream in self.streams]
         if len(set(ids)) != len(ids):
             raise ValueError("streams lists a stream ID twice")
@@ -136,7 +165,13 @@ def parse_manifest(raw: bytes, where: str | Path) -> Manifest:
         return Manifest.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        loc = [str(part) for part in first["loc"]]
         found = "nothing" if first["type"] == "missing" else repr(first["input"])[:80]
+        expected = first["msg"]
+        if first["type"] == "space_rule":
+            rule = first["ctx"]
+            loc, expected, found = [*loc, rule["field"]], rule["expected"], rule["found"]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise TraceError(f"manifest field {field}", where, first["msg"] + more, found) from None
+        raise TraceError(
+            f"manifest field {'.'.join(loc) or 'manifest'}", where, expected + more, found
+        ) from None

@@ -34,7 +34,7 @@ def hardware_list(as_json: bool) -> None:
 @options.as_json
 def hardware_show(name: str, as_json: bool) -> None:
     """Show a preset, field by field, with where each value comes from."""
-    preset = ask.named("hardware", "hardware show", PRESETS, name)
+    preset = ask.preset(name, "hardware show")
     found = [(f, getattr(preset, f), preset.sources[f]) for f in rule_fields()]
     if as_json:
         entries = [

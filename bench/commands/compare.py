@@ -42,7 +42,7 @@ def compare(
     from bench.table import print_result  # noqa: PLC0415
 
     print_result(console(), made)
-    _next(trace, made, saved)
+    _next(trace, made, saved, asked["streams"])
 
 
 @click.command()
@@ -101,10 +101,11 @@ def _save(made: Result, out: Path | None, quiet: bool) -> Path:
     return path
 
 
-def _next(trace: str, made: Result, saved: Path) -> None:
+def _next(trace: str, made: Result, saved: Path, streams: Path | None) -> None:
     m = made.manifest
     worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
     same = f"{trace} --scenario {m['scenario']}"
+    same += f" --streams {streams}" if streams is not None else ""
     for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
         same += f" --{option} {m[option]}" if m[option] != usual else ""
     click.echo(f"\nrows saved in {saved}\nnext:")
@@ -115,6 +116,20 @@ def _next(trace: str, made: Result, saved: Path) -> None:
         f"smmubench compare {trace} --policy P4 --policy P8 --scenario {STARVING}",
     ):
         click.echo(f"  {command}")
+
+
+def _global_fault(found: dict[str, int]) -> None:
+    from smmucore.registers import SGFSR, SGFSYNR0  # noqa: PLC0415
+
+    click.echo()
+    print_pairs(
+        [
+            ("sGFSR", f"{found['sgfsr']:#x} {SGFSR.decode(found['sgfsr'])}"),
+            ("sGFAR", f"{found['sgfar']:#x}"),
+            ("sGFSYNR0", f"{found['sgfsynr0']:#x} {SGFSYNR0.decode(found['sgfsynr0'])}".rstrip()),
+            ("sGFSYNR1", f"stream {found['sgfsynr1']}"),
+        ]
+    )
 
 
 def _counters(row: Row) -> None:
@@ -131,6 +146,8 @@ def _counters(row: Row) -> None:
         [(name, f"{row.counters[name]:,}", meaning) for name, meaning in MEANINGS.items()],
         right=("value",),
     )
+    if row.global_fault["sgfsr"]:
+        _global_fault(row.global_fault)
     click.echo()
     kinds = [("latency, from intended", row.latency_ns), ("latency, from issue", row.latency_issue_ns)]
     for stream, both in row.streams.items():

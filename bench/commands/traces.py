@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from bench import options
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
 from bench.progress import say
+
+if TYPE_CHECKING:
+    from traces.manifest import Space
 
 #: `traces.qemu.workloads` knows them; it is loaded only when one is recorded.
 WORKLOADS = ("virtio-gpu", "dma-tiles")
@@ -60,7 +64,6 @@ def info(trace: str, as_json: bool) -> None:
     if as_json:
         print_json({"sha256": opened.sha256, "rows": opened.rows, **m.model_dump(exclude_none=True)})
         return
-    plural = "s" if len(m.spaces) > 1 else ""
     print_pairs(
         [
             ("name", m.name),
@@ -77,13 +80,26 @@ def info(trace: str, as_json: bool) -> None:
                  + (f", {s.accesses:,} accesses" if s.accesses is not None else ""))
                 for s in m.streams
             ],
-            (f"space{plural}", "; ".join(f"{s.space} {s.name}, {s.ias} bits, {s.format}" for s in m.spaces)),
+            *[(f"space {s.space}", f"{s.name}, {_tables(s)}") for s in m.spaces],
             ("licence", m.licence),
             ("sha256", opened.sha256),
             *[("not in it", line) for line in m.not_contained],
             *[("note", line) for line in m.notes],
         ]
     )  # fmt: skip
+
+
+def _tables(space: Space) -> str:
+    """Say what tables a space has: format, granule, sizes, and what is unusual."""
+    parts = [space.format, f"{space.granule // 1024}K granule", f"{space.ias} bits in"]
+    if space.oas is not None:
+        parts.append(f"{space.oas} bits out")
+    if space.ttbr1 is not None:
+        parts.append(f"TTBR1 {space.ttbr1.ias} bits, {space.ttbr1.granule // 1024}K granule")
+    named = {"sign-extended from bit": space.sep, "start level": space.start_level,
+             "over space": space.stage2, "ASID": space.asid, "VMID": space.vmid}  # fmt: skip
+    parts += [f"{name} {value}" for name, value in named.items() if value is not None]
+    return ", ".join(parts)
 
 
 @traces.command()

@@ -154,7 +154,7 @@ def test_burst_addresses_are_above_everything_the_trace_uses(name):
     mine = every[(every["space"] == requester.bank) & (every["op"] <= UNMAP)]
     assert int((mine["iova"] + mine["size"]).max()) <= lane.iova
     assert lane.iova % (1 << 30) == 0
-    assert lane.iova + lane.count * lane.stride <= 1 << made.ias[requester.bank]
+    assert lane.iova + lane.count * lane.stride <= 1 << made.spaces[requester.bank].ias
     assert (requester.stream, requester.bank) == source.summary.busiest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.spaces import model_space
 from smmucore.registers import FSR_PF, FSR_TF
 from smmucore.sim import Events
 from smmucore.translate import Translator
@@ -29,7 +30,7 @@ def block_events(block: np.ndarray) -> Events:
 
 
 def translator_of(trace: Trace) -> Translator:
-    return Translator.empty([space.ias for space in trace.manifest.spaces])
+    return Translator.empty([model_space(space) for space in trace.manifest.spaces])
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_a_capture_fed_in_small_blocks_gives_the_same_counts() -> None:
 def test_with_one_entry_everywhere_a_capture_still_ends_where_it_ended(name: str) -> None:
     # No TLB to speak of: nearly every access walks, so the tables alone must give the answers.
     trace = open_trace(catalogue.find(name))
-    ias = [space.ias for space in trace.manifest.spaces]
-    translator = Translator.empty(ias, caches=shapes((1, 1), (1, 1), (1, 1)))
+    spaces = [model_space(space) for space in trace.manifest.spaces]
+    translator = Translator.empty(spaces, caches=shapes((1, 1), (1, 1), (1, 1)))
     for block in trace.blocks():
         answers = translator.feed(block_events(block))
         ended = (block["op"] <= EXEC) & (block["pa"] != PA_UNKNOWN)

@@ -12,6 +12,7 @@ from smmucore import pagetable
 from smmucore.leaf import STAGE_2
 from smmucore.pagetable import MAP_MISALIGNED, MAP_OK, MAP_OUT_OF_RANGE, Memory, memory, new_tables
 from smmucore.regime import aarch32_lpae, aarch64_s1, aarch64_s2, nested
+from smmucore.spaces import linux
 from smmucore.translate import Translator
 from tests.reference import walker
 from traces import events as ev
@@ -153,7 +154,7 @@ def test_what_is_mapped_with_long_descriptors_of_aarch32_is_what_a_walk_finds(t0
 
 
 def translator_with(page_bits: int, *, runs: bool) -> Translator:
-    translator = Translator.empty([48])
+    translator = Translator.empty(linux(48))
     row = aarch64_s1(
         ttbr0=int(new_tables(translator.mem, 1 << (page_bits - 3))), page_bits=page_bits, runs=runs
     )
@@ -238,7 +239,7 @@ def test_what_is_mapped_at_stage_2_is_what_a_walk_finds(page_bits: int, ias: int
 
 @pytest.mark.nojit
 def test_a_permission_fault_on_a_hit_tells_the_stage_that_refused() -> None:
-    translator = Translator.empty([48])
+    translator = Translator.empty(linux(48))
     mem = translator.mem
     at = int(new_tables(mem, 512))
     stage2 = aarch64_s2(ttbr=int(new_tables(mem, 512)), ias=40, level=0)
@@ -258,9 +259,9 @@ def test_a_permission_fault_on_a_hit_tells_the_stage_that_refused() -> None:
 
 @pytest.mark.nojit
 def test_a_tag_has_room_for_as_many_banks_as_an_smmu_has() -> None:
-    translator = Translator.empty([39] * 128)
+    translator = Translator.empty(linux(39) * 128)
     rows = [Row(ev.MAP, 0, 4 * K, (bank + 1) * M, RW, bank) for bank in (0, 64, 127)]
     rows += [Row(ev.READ, 5, requester=bank) for bank in (0, 64, 127)]
     assert [int(pa) for pa in translator.feed(events(rows)).pa[3:]] == [M + 5, 65 * M + 5, 128 * M + 5]
     with pytest.raises(ValueError, match="at most 128"):
-        Translator.empty([39] * 129)
+        Translator.empty(linux(39) * 129)

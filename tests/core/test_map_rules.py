@@ -11,6 +11,7 @@ from smmucore import pagetable
 from smmucore.kernel import jit_disabled
 from smmucore.pagetable import MAP_EXISTS, MAP_MISALIGNED, MAP_OK, MAP_OUT_OF_RANGE, UNMAP_PARTIAL, memory
 from smmucore.registers import FSR_TF
+from smmucore.spaces import linux
 from smmucore.translate import Translator
 from tests.reference import walker
 from traces import events as ev
@@ -231,7 +232,7 @@ def test_a_leaf_has_the_bits_that_io_pgtable_gives_it(prot: int, bits: int) -> N
 
 
 def test_a_bad_map_in_a_block_of_events_is_named_by_its_index() -> None:
-    translator = Translator.empty([39])
+    translator = Translator.empty(linux(39))
     rows = [Row(ev.MAP, 0x1000, prot=RW), Row(ev.READ, 0x1000), Row(ev.MAP, 0x1000, prot=RW)]
     with pytest.raises(ValueError, match=r"event 2: .*already|event 2: .*not mapped yet"):
         translator.feed(events(rows))
@@ -245,7 +246,7 @@ SLOW_IN_PYTHON = pytest.mark.skipif(jit_disabled(), reason="minutes in plain Pyt
 @SLOW_IN_PYTHON
 def test_table_memory_grows_under_one_large_mapping_of_small_pages() -> None:
     # 10 GiB of 4K pages (PA and IOVA differ by a page): 5,120 level-3 tables, over 4,096.
-    translator = Translator.empty([39])
+    translator = Translator.empty(linux(39))
     room = translator.mem.words.size
     size = 10 * G
     translator.feed(events([Row(ev.MAP, 0, size, 4 * K, RW)]))
@@ -258,7 +259,7 @@ def test_table_memory_grows_under_one_large_mapping_of_small_pages() -> None:
 
 @SLOW_IN_PYTHON
 def test_table_memory_grows_under_many_sparse_pages_and_keeps_what_it_held() -> None:
-    translator = Translator.empty([48])
+    translator = Translator.empty(linux(48))
     room = translator.mem.words.size
     # 3,000 pages, none of which shares a level-2 table: 6,000 tables and more.
     sparse = [Row(ev.MAP, n << 30, 4 * K, 0x1000_0000 + n * 4 * K, RW) for n in range(3000)]
@@ -285,7 +286,7 @@ def test_the_bound_on_the_tables_a_mapping_needs_is_one(gigabytes: int) -> None:
 @SLOW_IN_PYTHON
 def test_a_mapping_that_just_does_not_fit_makes_table_memory_grow() -> None:
     # 4,087 level-3 tables, 8 of level 2, the rest of level 1 and 0: one table more than 4,096.
-    translator = Translator.empty([48])
+    translator = Translator.empty(linux(48))
     size = 4087 * 2 * M
     translator.feed(events([Row(ev.MAP, 0, size, 4 * K, RW)]))
     (answer,) = translator.feed(accesses([size - 1]))

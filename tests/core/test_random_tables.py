@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from smmucore.pagetable import Memory
 from smmucore.registers import FSR_AFF, FSR_EF, FSR_PF, FSR_TF
+from smmucore.spaces import linux
 from smmucore.tlb import SLOTS, Cache
 from smmucore.translate import Translator
 from tests.reference import walker
@@ -190,7 +191,7 @@ def deface(rng: random.Random, translator: Translator, pages: Pages) -> None:
 
 
 def build(rng: random.Random, ias: int, maps: int) -> tuple[Translator, Pages]:
-    translator, pages = Translator.empty([ias], caches=shapes((2, 2), (8, 2), (2, 2))), Pages(ias)
+    translator, pages = Translator.empty(linux(ias), caches=shapes((2, 2), (8, 2), (2, 2))), Pages(ias)
     rows: list[Row] = []
     for _ in range(maps):
         row = random_map(rng, pages)
@@ -285,7 +286,7 @@ class One:
 
 @pytest.fixture
 def one() -> One:
-    translator = Translator.empty([48])
+    translator = Translator.empty(linux(48))
     rows = [
         Row(ev.MAP, iova, 4 * K, 0x9000_0000 + iova, RW | ev.PROT_EXEC) for iova in (0x4020_1000, 0x4020_2000)
     ]
@@ -380,7 +381,7 @@ def test_a_reserved_descriptor_of_level_3_is_a_translation_fault(one: One) -> No
 @pytest.mark.nojit
 @pytest.mark.parametrize(("level", "size"), [(1, G), (2, 2 * M)])
 def test_address_bits_inside_a_block_are_not_looked_at(level: int, size: int) -> None:
-    translator = Translator.empty([39])
+    translator = Translator.empty(linux(39))
     translator.feed(events([Row(ev.MAP, G, size, 4 * G, RW)]))
     at = entry_pa(translator.mem, translator.regimes[0], G, level)
     put(translator.mem, at, word_at(translator.mem, at) | 0x1000 | size >> 1)
@@ -419,7 +420,7 @@ def test_a_read_that_aborts_is_not_counted_among_the_reads(one: One) -> None:
 @pytest.mark.nojit
 @pytest.mark.parametrize("ias", [32, 39, 40, 48])
 def test_an_address_beyond_the_input_size_faults_at_level_0_and_reads_nothing(ias: int) -> None:
-    translator = Translator.empty([ias])
+    translator = Translator.empty(linux(ias))
     rows = [Row(ev.READ, iova) for iova in (1 << ias, (1 << 64) - 1, 1 << 63)]
     for answer in translator.feed(events(rows)):
         assert (answer.fault, answer.level, answer.reads) == (FSR_TF, 0, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smmucore import registers
-from smmucore.registers import FSR, FSYNR0, REGISTERS
+from smmucore.registers import FSR, FSYNR0, GLOBAL_REGISTERS, REGISTERS
 
 # Typed from the architecture as it is quoted in drivers and SoC manuals (Arm IHI 0062; Linux arm-smmu.h
 # uses the same numbers).  Not made from the table under test.
@@ -80,6 +80,41 @@ CONSTANTS = {
     "RESUME_RETRY": 0,
     "RESUME_TERMINATE": 1,
 }
+# The global register space: SMMUv2 as Linux arm-smmu.h and TF-A quote it (sCR0, sGFSR, SMR, S2CR).
+GLOBAL_OFFSETS = {
+    "sCR0": (0x000, 32),
+    "sGFAR": (0x040, 64),
+    "sGFSR": (0x048, 32),
+    "sGFSYNR0": (0x050, 32),
+    "sGFSYNR1": (0x054, 32),
+    "SMR0": (0x800, 32),
+    "S2CR0": (0xC00, 32),
+}
+GLOBAL_MASKS = {
+    ("sCR0", "CLIENTPD"): 0x001,
+    ("sCR0", "GFRE"): 0x002,
+    ("sCR0", "GFIE"): 0x004,
+    ("sCR0", "USFCFG"): 0x400,
+    ("sGFSR", "ICF"): 0x001,
+    ("sGFSR", "USF"): 0x002,
+    ("sGFSR", "SMCF"): 0x004,
+    ("sGFSR", "UCBF"): 0x008,
+    ("sGFSR", "UCIF"): 0x010,
+    ("sGFSR", "CAF"): 0x020,
+    ("sGFSR", "EF"): 0x040,
+    ("sGFSR", "PF"): 0x080,
+    ("sGFSR", "UUT"): 0x100,
+    ("sGFSR", "MULTI"): 0x8000_0000,
+    ("sGFSYNR0", "WNR"): 0x2,
+    ("sGFSYNR0", "PNU"): 0x4,
+    ("sGFSYNR0", "IND"): 0x8,
+    ("sGFSYNR1", "StreamID"): 0xFFFF,
+    ("SMR0", "ID"): 0x0000_7FFF,
+    ("SMR0", "MASK"): 0x7FFF_0000,
+    ("SMR0", "VALID"): 0x8000_0000,
+    ("S2CR0", "CBNDX"): 0x000_00FF,
+    ("S2CR0", "TYPE"): 0x0003_0000,
+}
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "registers.md"
 
 
@@ -92,8 +127,15 @@ def test_every_field_has_its_bits() -> None:
     assert found == MASKS
 
 
+def test_every_global_register_is_at_its_offset_with_its_bits() -> None:
+    offsets = {register.name: (register.offset, register.width) for register in GLOBAL_REGISTERS}
+    assert offsets == GLOBAL_OFFSETS
+    masks = {(one.name, field.name): field.mask for one in GLOBAL_REGISTERS for field in one.fields}
+    assert masks == GLOBAL_MASKS
+
+
 def test_no_two_fields_of_a_register_overlap() -> None:
-    for register in REGISTERS:
+    for register in (*REGISTERS, *GLOBAL_REGISTERS):
         together = 0
         for field in register.fields:
             assert not together & field.mask, (register.name, field.name)

@@ -21,6 +21,7 @@ from smmucore.memory import (
 )
 from smmucore.pagetable import copy_leaf, find_leaf, words_needed
 from smmucore.regime import aarch32_short
+from smmucore.spaces import linux
 from smmucore.translate import Translator
 from tests.reference import walker
 from traces import events as ev
@@ -340,7 +341,7 @@ def test_a_leaf_is_copied_whole_into_other_tables(size: int) -> None:
 @pytest.mark.nojit
 def test_maps_of_a_trace_build_short_tables_and_one_walk_serves_a_whole_leaf() -> None:
     mem, regime, _ = empty(64)
-    translator = Translator.empty([32])
+    translator = Translator.empty(linux(32))
     translator.mem = mem
     for name in regime.dtype.names:
         translator.regimes[0][name] = regime[name]

@@ -12,6 +12,7 @@ from smmucore import mmu
 from smmucore.invalidate import invalidate as tlbi
 from smmucore.mmu import FROM_TLB, FROM_UTLB, FROM_WALK
 from smmucore.registers import FSR_PF
+from smmucore.spaces import linux
 from smmucore.translate import Translator
 from tests.reference.smmu import KINDS, Bank, Shape, Smmu
 from traces import events as ev
@@ -39,7 +40,7 @@ Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 def pair(ias: list[int], geometry: Geometry, mapped: list[Row] | None = None) -> tuple[Translator, Smmu]:
     """The core with `mapped` in its tables, and the reference over the same words."""
-    translator = Translator.empty(ias, caches=shapes(*geometry))
+    translator = Translator.empty(linux(*ias), caches=shapes(*geometry))
     translator.feed(events(mapped or []))
     return translator, reference(translator, geometry)
 
@@ -197,7 +198,7 @@ BY_HAND = {
 @pytest.fixture(scope="module")
 def four_gigabytes() -> Translator:
     # PA and IOVA differ by a page, so that no block fits.
-    translator = Translator.empty([39])
+    translator = Translator.empty(linux(39))
     translator.feed(events([Row(ev.MAP, 0, SPAN, 4 * K, RW)]))
     return translator
 
@@ -205,7 +206,7 @@ def four_gigabytes() -> Translator:
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_yardstick_slice_counts_as_the_reference(four_gigabytes: Translator, pattern: str) -> None:
     utlb, tlb, walk_cache = YARDSTICK
-    translator = Translator.empty([39], caches=shapes(utlb, tlb, walk_cache))
+    translator = Translator.empty(linux(39), caches=shapes(utlb, tlb, walk_cache))
     translator.mem, translator.regimes = four_gigabytes.mem, four_gigabytes.regimes
     assert translator.regimes[0].start_level == 1
     machine = reference(translator, YARDSTICK)
@@ -314,7 +315,7 @@ def test_an_unmapped_page_goes_on_translating_until_it_is_invalidated() -> None:
 @pytest.mark.parametrize("geometry", [(3, 1), (0, 4), (4, 0), (12, 4)])
 def test_a_geometry_that_cannot_be_indexed_is_refused(geometry: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        Translator.empty([39], caches=shapes(tlb=geometry))
+        Translator.empty(linux(39), caches=shapes(tlb=geometry))
 
 
 @pytest.mark.nojit

@@ -68,6 +68,10 @@ def random_events(rng: random.Random, requesters: tuple[Requester, ...]) -> tupl
             if rng.random() < 0.8:
                 kind = rng.choice([ev.TLBI_VA, ev.TLBI_VA_LAST, ev.TLBI_ASID, ev.TLBI_ALL])
                 events.append((t, ev.TLBI, owner, iova, size, 0, abrupt | kind))
+            if rng.random() < 0.5:
+                events.append((t, ev.TLBI, owner, 0, 0, 0, abrupt | ev.TLBI_SYNC))
+        elif what < 0.32:
+            events.append((t, ev.TLBI, r, 0, 0, 0, ev.TLBI_SYNC))
         else:
             mapped = [i for b, i in live if b == bank]
             iova = WILD + rng.randrange(20) * 4096

@@ -10,6 +10,7 @@ from smmucore import bank as rules
 from smmucore.hardware import HW, PRESETS
 from smmucore.records import BANK, NOBODY, one
 from smmucore.registers import (
+    FSR_FORMAT_AARCH64,
     FSR_MULTI,
     FSR_PF,
     FSR_SS,
@@ -26,7 +27,7 @@ TERMINATING = SCTLR_CFIE
 
 
 def bank(sctlr: int = STALLING) -> Any:
-    return one(BANK, sctlr=sctlr, head=NOBODY, lock=NOBODY)[0]
+    return one(BANK, sctlr=sctlr, format=FSR_FORMAT_AARCH64, head=NOBODY, lock=NOBODY)[0]
 
 
 def part(name: str = "mmu500", **changes: int) -> Any:

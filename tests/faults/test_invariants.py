@@ -14,6 +14,7 @@ from smmucore.histogram import FROM_ISSUE
 from smmucore.invariants import InvariantError, check
 from smmucore.policies import FAULT_OR_SS, Policy
 from smmucore.simulate import Lane, Premapped, Requester, Setup, simulate
+from smmucore.spaces import linux
 from smmucore.steps import (
     BY_RETRY,
     BY_TERMINATE,
@@ -85,7 +86,7 @@ def test_every_fault_and_every_transaction_is_accounted_for(
         replace(hardware.find(preset), fsr_frozen_while_stalled=frozen),
         costs.profile().with_values({"capture": 10_000}),
         [Requester(b, b) for b in range(banks)],
-        [48] * banks,
+        linux(48) * banks,
         {"irq": 0, "thread": 0, "worker": 0 if shared else 1},
         [Lane(requester=b, count=n, gap=gap, iova=1 << 40) for b, n in enumerate(counts)]
         + [Lane(requester=0, count=50, gap=300, iova=0, modulo=4)],

@@ -9,6 +9,7 @@ import pytest
 
 from smmucore import clients, costs, hardware, policies
 from smmucore.simulate import Lane, Outcome, Requester, Setup, simulate
+from smmucore.spaces import linux
 
 MS = 1_000_000
 SPLIT = {"irq": 0, "thread": 0, "worker": 1}
@@ -32,7 +33,7 @@ def burst(
         hardware.find(preset),
         costs.profile().with_values(ns),
         [Requester(1, 0)],
-        [48],
+        linux(48),
         cpus,
         [Lane(requester=0, count=faults, gap=gap, iova=1 << 40)],
     )
@@ -135,7 +136,7 @@ def test_ten_reports_are_printed_in_five_seconds_and_the_next_tells_how_many_wer
         hardware.find("mmu500"),
         costs.profile(),
         [Requester(1, 0)],
-        [48],
+        linux(48),
         lanes=[
             Lane(requester=0, count=100, gap=10 * MS, iova=1 << 40),
             Lane(requester=0, count=1, first=6_000 * MS, iova=1 << 41),
@@ -153,7 +154,7 @@ def test_a_serial_console_makes_one_report_cost_eleven_milliseconds() -> None:
             hardware.find("mmu500"),
             costs.profile(console=console),
             [Requester(1, 0)],
-            [48],
+            linux(48),
             lanes=[Lane(requester=0, count=1, iova=1 << 40)],
         )
         return simulate(setup, []).counters["cpu_irq_ns"]
@@ -173,7 +174,7 @@ def test_a_storm_of_stalled_faults_starves_an_innocent_stream_of_the_same_tbu() 
             hardware.find("mmu500"),
             costs.profile(),
             [Requester(1, 0), Requester(5, 1)],
-            [48, 48],
+            linux(48, 48),
             lanes=[
                 Lane(requester=0, count=faults, gap=10, iova=1 << 40),
                 Lane(requester=1, count=300, gap=100_000, iova=4096, modulo=1, deadline=10 * MS),

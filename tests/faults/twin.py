@@ -12,6 +12,7 @@ from smmucore.histogram import BUCKETS, bucket_of
 from smmucore.records import RECORD_NAMES
 from smmucore.sim import Events
 from smmucore.simulate import Lane, Outcome, Premapped, Requester, Setup, simulate
+from smmucore.spaces import linux
 
 from ..reference import fault_model as plain
 
@@ -63,6 +64,8 @@ class Case:
     cpus: tuple[int, int, int] = (0, 1, 2)
     livelock_limit: int = 300
     retry_limit: int = 50
+    orderly: bool = False
+    calm: int = 1
 
     def with_hardware(self, **changes: Any) -> Case:
         return replace(self, hardware=replace(self.hardware, **changes))
@@ -81,13 +84,15 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         case.hardware,
         costs.profile().with_values(case.costs),
         case.requesters,
-        [48] * (1 + max(r.bank for r in case.requesters)),
+        linux(48) * (1 + max(r.bank for r in case.requesters)),
         dict(zip(("irq", "thread", "worker"), case.cpus, strict=True)),
         case.lanes,
         case.premapped,
         case.demand,
         case.livelock_limit,
         case.retry_limit,
+        case.orderly,
+        case.calm,
     )
     blocks = [columns(case.events[k : k + block]) for k in range(0, len(case.events), block)]
     return simulate(setup, blocks)

@@ -16,12 +16,20 @@ from .fault_model_bank import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR, ContextBank, F
 from .fault_model_cpus import CPU_COUNTER, HARD, THREAD, WORKER, Context, Line, Ratelimit
 from .fault_model_policies import CLIENTS, POLICIES
 from .fault_model_translation import Tables, Translation, Translator, permits
+from .sync import Sync, sync, tlbi_writes
 
 #: (t, op, requester, space, iova, size, pa, prot), intended times already paced
 Event = tuple[int, int, int, int, int, int, int, int]
 
 ARRIVALS, CONTEXTS, CHANNELS, LANES = range(4)  #: the order of sources at one instant
 READS, WRITES = 0, 1
+GRANULE = 4096
+TLBI_NAMES = {
+    ev.TLBI_VA: "TLBI_VA",
+    ev.TLBI_VA_LAST: "TLBI_VA_LAST",
+    ev.TLBI_ASID: "TLBI_ASID",
+    ev.TLBI_ALL: "TLBI_ALL",
+}
 
 COUNTERS = (
     "accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads",
@@ -29,6 +37,7 @@ COUNTERS = (
     "irq_entries", "irq_spurious", "irq_none", "mmio_reads", "mmio_writes", "log_lines", "log_suppressed",
     "resume_written", "resume_ignored", "resume_stray", "retried", "terminated", "collateral",
     "stalled_ns", "cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns", "makespan_ns", "watchdogs",
+    "tlbi_writes", "tlb_syncs", "tlb_sync_reads", "tlb_sync_timeouts", "cpu_tlbi_ns",
 )  # fmt: skip
 
 
@@ -123,10 +132,12 @@ class LaneState:
         self.free_at = 0
         self.next = next(events, None)
         self.fence: list[Transaction] | None = None  #: the accesses that the UNMAP or TLBI at hand waits for
+        self.sync_since: int | None = None  #: when the TLBI_SYNC at hand was begun
 
     def done(self, now: int) -> None:
         self.free_at = now
         self.fence = None
+        self.sync_since = None
         self.next = next(self.events, None)
 
 
@@ -398,7 +409,9 @@ class Machine:
             if lane.next is None:
                 continue
             t = max(self.now, lane.next[0], lane.free_at)
-            if lane.fence is not None:
+            if lane.sync_since is not None:
+                t = max(t, lane.sync_since + self._sync(lane).total_ns)
+            elif lane.fence is not None:
                 ended = last_end(lane.fence)
                 if ended is None:
                     continue
@@ -406,6 +419,27 @@ class Machine:
             elif lane.next[1] <= ev.EXEC and self._is_full(self._channel_of(lane.next)):
                 continue
             yield t, LANES, number, 0
+
+    def _sync(self, lane: LaneState) -> Sync:
+        """What the polls of the TLBI_SYNC at hand come to, as far as is known now."""
+        read, write = self.setup.costs["mmio_read"], self.setup.costs["mmio_write"]
+        assert lane.sync_since is not None
+        assert lane.fence is not None
+        ended = last_end(lane.fence)
+        return sync(None if ended is None else max(0, ended - (lane.sync_since + write)), read, write)
+
+    def _tlbi_sync(self, lane: LaneState, space: int) -> bool:
+        """Begin a TLBI_SYNC, or end it; tell whether it has ended."""
+        if lane.sync_since is None:
+            lane.fence = [a for a in self.transactions if a.bank == space]
+            lane.sync_since = self.now
+            return False
+        made = self._sync(lane)
+        self.counters["tlb_syncs"] += 1
+        self.counters["tlb_sync_reads"] += made.status_reads
+        self.counters["tlb_sync_timeouts"] += made.timed_out
+        self.counters["cpu_tlbi_ns"] += made.total_ns
+        return True
 
     def _channel_of(self, event: Event) -> Channel:
         _, _, tbu = self.setup.requesters[event[2]]
@@ -426,6 +460,9 @@ class Machine:
             self._channel_of(event).queue.append(access)
         elif op == ev.MAP:
             (self.shadow if self.setup.demand else self.tables).map(space, iova, size, pa, prot)
+        elif op == ev.TLBI and prot & ev.TLBI_KIND_MASK == ev.TLBI_SYNC:
+            if not self._tlbi_sync(lane, space):
+                return
         elif op in (ev.UNMAP, ev.TLBI):
             if lane.fence is None and not prot & ev.ABRUPT:
                 earlier = [access for access in self.transactions if access.bank == space]
@@ -437,7 +474,11 @@ class Machine:
                 self.tables.unmap(space, iova, size)
                 self.shadow.unmap(space, iova, size)
             else:
-                self.translator.invalidate(prot & ev.TLBI_KIND_MASK, space, iova, size)
+                kind = prot & ev.TLBI_KIND_MASK
+                writes = tlbi_writes(TLBI_NAMES[kind], iova, size, GRANULE)
+                self.counters["tlbi_writes"] += writes
+                self.counters["cpu_tlbi_ns"] += writes * self.setup.costs["mmio_write"]
+                self.translator.invalidate(kind, space, iova, size)
         lane.done(self.now)
 
     # --- the result -------------------------------------------------------------------------
