@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import tlb
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.mmu import input_address
 from smmucore.shapes import DEPTHS
 from smmucore.tablecache import STAGE_1, STAGE_2, cache_of, reach_bits
@@ -15,6 +15,7 @@ from traces.events import (
     TLBI_IPAS2,
     TLBI_IPAS2_LAST,
     TLBI_KIND_MASK,
+    TLBI_SYNC,
     TLBI_VA,
     TLBI_VA_LAST,
     TLBI_VAA,
@@ -22,9 +23,13 @@ from traces.events import (
     TLBI_VMID,
 )
 
+U0 = np.uint64(0)
 U1 = np.uint64(1)
+ALL_ONES = np.uint64((1 << 64) - 1)
 ONLY = np.int64(0)
 TRANSLATIONS = -1  # in place of a walk cache's depth
+#: Page numbers of the lower half of the input are below this.
+HALF = (tlb.NUMBER_MASK >> U1) + U1
 #: The owner's bits of a word.
 OWNER_BITS = tlb.OWNER_MASK << tlb.OWNER_SHIFT
 
@@ -34,6 +39,8 @@ def invalidate(mmu, kind, bank, iova, size):
     """Carry out one TLBI event; `kind` is ``TLBI_*``, the range is `iova` and `size`."""
     kind = kind & TLBI_KIND_MASK
     owner = mmu.owners[bank]
+    if size == U0 and (kind != TLBI_ALL and kind != TLBI_VMID and kind != TLBI_ASID):
+        return  # an empty range
     if owner.alone != 0:
         if kind == TLBI_VA or kind == TLBI_VAA:
             kind = TLBI_IPAS2
@@ -47,16 +54,17 @@ def invalidate(mmu, kind, bank, iova, size):
             if mmu.owners[other].vmid == owner.vmid:
                 drop_vmid(mmu, mmu.owners[other])
     elif kind == TLBI_ASID:
-        drop_stage1(mmu, owner.own)
+        if owner.alone == 0:  # nothing of a stage 2 has an ASID
+            drop_stage1(mmu, owner.own)
     elif kind == TLBI_IPAS2 or kind == TLBI_IPAS2_LAST:
-        first, last = iova, iova + (size - U1)
+        first, last = iova, last_of(iova, size)
         drop_range(mmu.ipa, ONLY, owner.stage2, TRANSLATIONS, first, last)
         drop_translations(mmu, owner.stage2, first, last)
         if kind == TLBI_IPAS2:
             drop_tables(mmu, STAGE_2, owner.stage2, first, last)
-    else:
+    elif kind != TLBI_SYNC:
         first = input_address(owner, iova)
-        last = first + (size - U1)
+        last = last_of(first, size)
         drop_translations(mmu, owner.shared, first, last)
         for other in range(mmu.owners.size):
             row = mmu.owners[other]
@@ -65,6 +73,12 @@ def invalidate(mmu, kind, bank, iova, size):
                 drop_translations(mmu, row.own, first, last)
                 if kind == TLBI_VA or kind == TLBI_VAA:
                     drop_tables(mmu, STAGE_1, row.own, first, last)
+
+
+@inlined
+def last_of(first, size):
+    """Return the last address of a range, which ends at 2^64 at the latest."""
+    return first + min(size - U1, ALL_ONES - first)
 
 
 @kernel
@@ -119,5 +133,15 @@ def drop_range(cache, unit, whose, depth, first, last):
             shift = np.uint64(size + tlb.CLASS_BASE)
         else:
             shift = reach_bits(size + 10, depth)
-        low = (first >> shift) & tlb.NUMBER_MASK
-        tlb.drop_range(cache, unit, whose, size, low, low + ((last >> shift) - (first >> shift)))
+        low, high = first >> shift, last >> shift
+        # Where numbers are cut short, those of the upper half of the input are the upper half of them.
+        above = ALL_ONES >> shift
+        if above <= tlb.NUMBER_MASK:
+            tlb.drop_range(cache, unit, whose, size, low, high)
+            continue
+        if low < HALF:
+            tlb.drop_range(cache, unit, whose, size, low, min(high, HALF - U1))
+        upper = above - (HALF - U1)
+        if high >= upper:
+            low = max(low, upper) & tlb.NUMBER_MASK
+            tlb.drop_range(cache, unit, whose, size, low, high & tlb.NUMBER_MASK)

@@ -15,7 +15,7 @@ from smmucore import tlb
 from smmucore.kernel import inlined, kernel
 from smmucore.leaf import GLOBAL, NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
 from smmucore.records import one, rows
-from smmucore.regime import AARCH64_S2, has_halves_format
+from smmucore.regime import AARCH64_S2, NESTED, has_halves_format
 from smmucore.registers import FSR_PF
 from smmucore.shapes import Caches
 from smmucore.state import State, array, part, record
@@ -38,8 +38,9 @@ FROM_WALK = 2
 
 #: An SMMUv2 has at most as many context banks.
 BANKS = 128
-#: Input address bits that a page number can tell apart: 4K and 16K pages; 64K pages, whose input has 52 bits.
-TOP = 50
+#: Bits of an input address, below its copies of a sign, that a page number of 38 bits can hold: where pages
+#: are of 4K and up; where all are of 64K and up, and inputs have up to 52 bits.
+TOP = 49
 TOP_WIDE = 53
 
 OWNER = np.dtype(
@@ -51,7 +52,7 @@ OWNER = np.dtype(
         ("asid", "i8"),
         ("alone", "i8"),  # the bank translates by a stage 2 alone
         ("sep", "i8"),  # the input is sign-extended from this bit; 63: it is not
-        ("top", "i8"),  # every input bit from here on is a copy of the one before
+        ("top", "i8"),  # all input bits from here on are alike, or the address is in no TLB
     ],
     align=True,
 )
@@ -94,6 +95,7 @@ def owners(regimes: Any, asids: Sequence[int] | None = None, vmids: Sequence[int
     vmids = list(range(1, count + 1)) if vmids is None else list(vmids)
     numbers: dict[tuple[Any, ...], int] = {}
     made = rows(OWNER, count)
+    tops = _tops(regimes, vmids)
     for row, regime, asid, vmid in zip(made, regimes, asids, vmids, strict=True):
         row.vmid, row.asid, row.alone = vmid, asid, regime.format == AARCH64_S2
         row.stage2 = numbers.setdefault((vmid, "stage 2"), len(numbers))
@@ -102,23 +104,34 @@ def owners(regimes: Any, asids: Sequence[int] | None = None, vmids: Sequence[int
         else:
             row.shared = numbers.setdefault((vmid, "global"), len(numbers))
             row.own = numbers.setdefault((vmid, asid), len(numbers))
-        row.sep, row.top = _input_bits(regime)
+        row.sep = int(regime.sep) if has_halves_format(int(regime.format)) else 63
+        row.top = tops[vmid, bool(row.alone)]
     return made
 
 
-def _input_bits(regime: Any) -> tuple[int, int]:
-    halves = has_halves_format(int(regime.format))
-    granules = [int(regime.granule)]
-    if halves and not regime.epd1:
-        granules.append(int(regime.granule1))
-    widest = max(int(regime.ias), int(regime.ias1) if len(granules) > 1 else 0)
-    if min(granules) == 4:
-        top = TOP_WIDE
-    elif widest > TOP:
-        raise ValueError("expected both halves with a 64K granule where one has more than 50 input bits")
-    else:
-        top = TOP
-    return int(regime.sep) if halves else 63, top
+def _tops(regimes: Any, vmids: Sequence[int]) -> dict[tuple[int, bool], int]:
+    """Return the OWNER `top` of each VMID's stage-1 inputs (False) and IPAs (True)."""
+    inputs: dict[tuple[int, bool], list[tuple[int, int]]] = {}  # log2 of the granule over 4K, input bits
+    for regime, vmid in zip(regimes, vmids, strict=True):
+        stage1, stage2 = (inputs.setdefault((vmid, which), []) for which in (False, True))
+        if regime.format == AARCH64_S2:
+            stage2.append((int(regime.granule), int(regime.ias)))
+            continue
+        stage1.append((int(regime.granule), int(regime.ias)))
+        if has_halves_format(int(regime.format)) and not regime.epd1:
+            stage1.append((int(regime.granule1), int(regime.ias1)))
+        if regime.format == NESTED:
+            stage1.append((int(regime.s2_granule), 0))  # an entry is as large as the smaller of two pages
+            stage2.append((int(regime.s2_granule), int(regime.s2_ias)))
+    tops = {}
+    for space, found in inputs.items():
+        wide = any(bits > TOP for _, bits in found)
+        if wide and any(granule < 4 for granule, _ in found):
+            raise ValueError(
+                f"expected only 64K granules in a VMID with more than {TOP} input bits, found a smaller one"
+            )
+        tops[space] = TOP_WIDE if wide else TOP
+    return tops
 
 
 def mmu(caches: Caches, owned: Any) -> Mmu:

@@ -81,7 +81,7 @@ def cache(shape: Shape, units: int = 1) -> Cache:
     info = one(INFO, sets=shape.sets, ways=max(shape.ways, 1), replacement=kind)
     state = rows(UNIT, units)
     for unit in range(units):
-        state[unit].random = (0x9E37_79B9_7F4A_7C15 + 256 * shape.seed + unit) % (1 << 64) | 1
+        state[unit].random = (0x9E37_79B9_7F4A_7C15 + 256 * shape.seed + 2 * unit) % (1 << 64) | 1
     return Cache(
         words=np.tile(np.arange(size[1], dtype=np.uint64), (units, 1)),
         values=np.zeros(size, np.uint64),

@@ -38,7 +38,7 @@ def walk_linux_4k(mmu, mem, regime, owner, iova):
         return FSR_TF, np.int64(0), U0, np.int64(0)
     start, level = begin(mmu, STAGE_1, owner.own, 12, regime.start_level, iova)
     if level == regime.start_level:
-        start = regime.ttbr & (OA_MASK | HIERARCHICAL)
+        start = regime.ttbr & OA_MASK
     fault, level, desc, pa, inherited, reads = descend(
         mem, mmu.trail[STAGE_1], start, level, INDEX_MASK, 12, 48, 0, HIERARCHICAL, iova
     )

@@ -79,7 +79,7 @@ def descend_all(st, mem, regime, cold):
     base = mem.base[0]
     room = np.uint64(words.size)
     depth = np.int8(LAST_LEVEL - regime.start_level)
-    root = regime.ttbr & (OA_MASK | HIERARCHICAL)
+    root = regime.ttbr & OA_MASK
     for n in range(cold):
         table[n] = root
         reads[n] = depth
@@ -106,7 +106,7 @@ def upper_table(st, mmu, mem, regime, owner, c):
     va = (st.cold_key[c] >> tlb.NUMBER_SHIFT) << U21
     start, level = begin_above(mmu, STAGE_1, owner.own, PAGE_BITS, regime.start_level, va)
     if level == regime.start_level:
-        start = regime.ttbr & (OA_MASK | HIERARCHICAL)
+        start = regime.ttbr & OA_MASK
     table = start & ~HIERARCHICAL
     inherited = start & HIERARCHICAL
     st.cold_reads[c] = LAST_LEVEL - level

@@ -68,7 +68,7 @@ def test_our_replay_counts_what_the_plain_python_machine_counts(name: str, machi
     plain = reference(machine, tuple((s.sets, s.ways) for s in (hw.utlb, hw.tlb, hw.walk_cache)))
     checksum = 0
     for access in map(int, iova):
-        checksum += plain.access(0, access).pa or 0
+        checksum += plain.access(0, 0, access).pa or 0
     assert ours.counts(machine, iova) == {
         "accesses": FEW,
         "utlb_hits": plain.utlb_hits,

@@ -19,9 +19,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .tlb import LRU, Entry, Owner, Tlb
-from .two_level import Outcome
 from .walk_caches import IpasOf, WalkCaches, WalkOf, with_covered_run
-from .walker import AARCH32_SHORT, PERMISSION, Memory, Regime, Result, permits, walk, walk_nested
+from .walker import (
+    AARCH32_SHORT,
+    PERMISSION,
+    Memory,
+    Regime,
+    Result,
+    input_address,
+    permits,
+    walk,
+    walk_nested,
+)
 
 TLBI_VA = "TLBI_VA"
 TLBI_VA_LAST = "TLBI_VA_LAST"
@@ -36,6 +45,20 @@ TLBI_SYNC = "TLBI_SYNC"
 VA_KINDS = (TLBI_VA, TLBI_VA_LAST, TLBI_VAA, TLBI_VAA_LAST)
 LAST_KINDS = (TLBI_VA_LAST, TLBI_VAA_LAST, TLBI_IPAS2_LAST)
 KINDS = (*VA_KINDS, TLBI_ASID, TLBI_VMID, TLBI_IPAS2, TLBI_IPAS2_LAST, TLBI_ALL, TLBI_SYNC)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one access got."""
+
+    where: str  # "utlb", "tlb" or "walk"
+    pa: int | None
+    fault: str | None
+    level: int  # of the leaf, or of the fault
+    reads: tuple[tuple[int, int | None], ...] = ()
+    stage: int = 1  # of the fault
+    s1ptw: bool = False  # the fault is stage 2's, for the address of a stage-1 table
+    ipa: int | None = None  # what a nested stage 2 was asked for when it faulted
 
 
 @dataclass(frozen=True)
@@ -132,6 +155,7 @@ class Smmu:
         access = {"write": write, "privileged": privileged, "instruction": instruction}
         utlb = self.utlbs[tbu]
         owner = self._owner(self.banks[bank])
+        iova = input_address(self.banks[bank].regime, iova)
 
         entry = utlb.lookup(owner, iova)
         if entry is not None:
@@ -181,7 +205,11 @@ class Smmu:
                 result = with_covered_run(result, iova, runs=bank.runs)
         else:
             ipas = IpasOf(
-                self.ipa_cache, self.stage2_walk_caches, Owner(owner.vmid, stage=2), runs=bank.stage2_runs
+                self.ipa_cache,
+                self.stage2_walk_caches,
+                Owner(owner.vmid, stage=2),
+                input_bits=64 - bank.stage2.t0sz,
+                runs=bank.stage2_runs,
             )
             result = walk_nested(
                 bank.regime, bank.stage2, self.memory, iova, tables=tables, ipas=ipas, **access
@@ -206,8 +234,8 @@ class Smmu:
     def tlbi(self, kind: str, bank: int = 0, iova: int = 0, size: int = 0) -> None:
         """Invalidate as `bank` asks; kinds with a range use [iova, iova + size), IPAs where stage 2 is meant.
 
-        For a bank that is a stage 2 alone, VA kinds do what the IPAS2 kinds do. TLBI_ASID means the bank's
-        (VMID, ASID) whatever its regime is: nothing of a stage 2 has an ASID, so nothing of it goes.
+        For a bank that is a stage 2 alone, VA kinds do what the IPAS2 kinds do, and TLBI_ASID does nothing.
+        VA kinds begin at the input address that SEP makes of `iova`; a range ends at 2^64 at the latest.
         """
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r}: expected one of {KINDS}")
@@ -216,6 +244,8 @@ class Smmu:
         assert vmid is not None
         if asked_by.regime.stage == 2 and kind in VA_KINDS:
             kind = TLBI_IPAS2_LAST if kind in LAST_KINDS else TLBI_IPAS2
+        elif kind in VA_KINDS:
+            iova = input_address(asked_by.regime, iova)
 
         both_stages = [*self.utlbs, self.tlb]
         tables1 = [] if kind in LAST_KINDS else list(self.stage1_walk_caches.caches.values())
@@ -228,7 +258,7 @@ class Smmu:
         elif kind == TLBI_VMID:
             for cache in both_stages + tables1 + tables2 + ipas:
                 cache.invalidate_vmid(vmid)
-        elif kind == TLBI_ASID:
+        elif kind == TLBI_ASID and asked_by.regime.stage == 1:
             for cache in both_stages + tables1:
                 cache.invalidate_owner(Owner(vmid, asked_by.asid))
         elif kind in (TLBI_VA, TLBI_VA_LAST):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -261,6 +262,24 @@ def test_no_stage_1_kind_of_a_nested_bank_takes_a_stage_2_entry(kind: str):
     nested.smmu.tlbi(kind, 0, DATA, PAGE)
     assert nested.smmu.access(0, 1, DATA).where == "utlb"
     assert nested.smmu.stage2_walk_caches.caches[0].entries()
+
+
+def test_tlbi_asid_of_a_stage_2_bank_takes_nothing_of_the_asid_that_it_was_given():
+    nested = Nested()
+    nested.smmu.banks[1] = replace(nested.smmu.banks[1], asid=nested.smmu.banks[0].asid)
+    nested.reads(0)
+    nested.smmu.tlbi(TLBI_ASID, 1)
+    assert nested.reads(0) == 0
+
+
+def test_an_ipa_beyond_the_input_size_is_not_looked_up():
+    # Bank 2 has the IPA cache in common with bank 0, and a stage 2 of 30 bits, which `DATA` is beyond.
+    nested = Nested(ipa_cache=BIG)
+    narrow = replace(NESTED_S2, t0sz=34)
+    nested.smmu.banks.append(replace(nested.smmu.banks[0], stage2=narrow, asid=9))
+    assert nested.smmu.access(0, 0, 0).fault is None
+    outcome = nested.smmu.access(0, 2, 0)
+    assert (outcome.fault, outcome.stage, outcome.s1ptw, outcome.level) == (TRANSLATION, 2, False, 0)
 
 
 # Everything at once

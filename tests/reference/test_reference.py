@@ -32,7 +32,6 @@ from .walker import (
     memory_of_words32,
     start_level_of_sl0,
     walk,
-    walk_from_last_table,
     walk_nested,
 )
 
@@ -289,7 +288,6 @@ def test_a_2m_block_ends_the_walk_at_level_2():
     assert (got.pa, got.level, got.page_size, got.run_size) == (0x4_5676_7890, 2, 2 * M, 2 * M)
     assert got.ng is False
     assert len(got.reads) == 2
-    assert got.last_table is None
 
 
 def test_a_1g_block_ends_the_walk_at_level_1():
@@ -477,19 +475,6 @@ def test_table_attributes_take_rights_away_from_all_below(entry, bits, ap, privi
 def test_table_attributes_of_two_levels_add_up(first, second, privileged, unprivileged, ns):
     got = chain({L1: CHAIN[L1] | first, L2: CHAIN[L2] | second}, privileged=True)
     assert (got.privileged, got.unprivileged, got.ns) == (privileged, unprivileged, ns)
-
-
-def test_a_walk_resumed_at_the_last_table_reads_once_and_keeps_what_was_inherited():
-    words = {**CHAIN, L1: CHAIN[L1] | TABLE_AP_READ_ONLY}
-    memory = memory_of_words(words)
-    first = walk(THREE_LEVELS, memory, IOVA)
-    assert first.last_table is not None
-    assert first.last_table[0] == 0x8000_2000
-    resumed = walk_from_last_table(THREE_LEVELS, memory, IOVA, first.last_table)
-    assert resumed.reads == ((L3, CHAIN[L3]),)
-    assert (resumed.pa, resumed.level, resumed.privileged) == (first.pa, 3, RX)
-    refused = walk_from_last_table(THREE_LEVELS, memory, IOVA, first.last_table, write=True)
-    assert (refused.fault, refused.level, len(refused.reads)) == (PERMISSION, 3, 1)
 
 
 # AArch64 stage 1, 16K and 64K granules

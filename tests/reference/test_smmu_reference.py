@@ -365,3 +365,41 @@ def test_a_run_is_one_entry_if_its_input_and_output_are_aligned_alike(output: in
     smmu = Smmu([Bank(THREE_LEVELS)], words.memory, utlb=BIG, tlb=BIG)
     assert smmu.access(0, 0, 3 * PAGE).pa == output + 3 * PAGE
     assert [entry.size for entry in smmu.tlb.entries()] == [size]
+
+
+# Inputs and ranges
+
+
+def adreno() -> tuple[Smmu, Tree]:
+    """One bank of two halves, sign-extended from bit 48: a page at the lowest address of the upper half."""
+    words = Words()
+    tree = words.tree(0x1000, 0)
+    tree.map(0xFFFF_0000_0000_0000, 64 * G, OWN_PAGE)
+    regime = Regime(AARCH64_S1, ttbr1=0x1000, epd0=True, epd1=False, sep=48)
+    return Smmu([Bank(regime)], words.memory, utlb=BIG, tlb=BIG), tree
+
+
+def test_an_entry_is_for_the_input_that_sep_makes_of_an_address():
+    smmu, _ = adreno()
+    assert smmu.access(0, 0, 1 << 48).pa == 64 * G
+    assert spans(smmu.tlb) == [(0xFFFF_0000_0000_0000, PAGE)]
+    # Bits above 48 do not count.
+    again = smmu.access(0, 0, 0x7_0001_0000_0000_0123)
+    assert (again.where, again.pa) == ("utlb", 64 * G + 0x123)
+
+
+def test_an_invalidation_begins_at_the_input_that_sep_makes_of_an_address():
+    smmu, _ = adreno()
+    smmu.access(0, 0, 1 << 48)
+    smmu.tlbi(TLBI_VA, 0, 1 << 48, 0)  # an empty range
+    smmu.tlbi(TLBI_VA, 0, (1 << 48) - PAGE, PAGE)  # the last page of the lower half
+    assert smmu.tlb.entries()
+    smmu.tlbi(TLBI_VA, 0, 1 << 48, PAGE)
+    assert not smmu.tlb.entries()
+
+
+def test_a_range_ends_where_the_addresses_do():
+    smmu, _ = owned(OWN_PAGE)
+    smmu.access(0, 0, 0)
+    smmu.tlbi(TLBI_VA, 0, (1 << 64) - PAGE, 2 * PAGE)
+    assert smmu.tlb.entries()

@@ -1,4 +1,4 @@
-"""The reference TLB and two-level machine, counted by hand."""
+"""The reference TLB, and two levels of it over a walk, counted by hand (H2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import OrderedDict
 
 import pytest
 
+from .smmu import TLBI_ASID, TLBI_VA, TLBI_VA_LAST, Bank, Shape, Smmu
 from .tlb import LRU, RANDOM, ROUND_ROBIN, TREE_PLRU, Owner, Tlb
-from .two_level import TwoLevel
 from .walker import AARCH64_S1, PERMISSION, TRANSLATION, G, K, M, Memory, Regime, memory_of_words, walk
 
 PAGE = 4 * K
@@ -87,28 +87,30 @@ def victims(seed: int, unit: int, ways: int, evictions: int) -> list[int]:
 
 
 def test_random_replacement_follows_the_generator_from_1():
-    # 0x9E3779B97F4A7C15 + 256 * 27523551774946691 + 236 = 2^64 + 1, so x is 1 at first. Then by hand:
+    # 0x9E3779B97F4A7C15 + 256 * 27523551774946691 + 2 * 118 = 2^64 + 1, so x is 1 at first. Then by hand:
     #   1 ^ 1 << 13 = 0x2001; ^ 0x2001 >> 7 = 0x2041; ^ 0x2041 << 17 = 0x40822041.
     # The next three are those published for this generator from 1: 1152992998833853505 =
     # 0x100041060C011441, 11177516664432764457 = 0x9B1E842F6E862629, 17678023832001937445 =
     # 0xF554F503555D8025.
     # Shifted right by 33: 0, 0x08002083, 0x4D8F4217, 0x7AAA7A81. The low two bits: 0, 3, 3, 1.
-    assert victims(27523551774946691, 236, ways=4, evictions=4) == [0, 3, 3, 1]
+    assert victims(27523551774946691, 118, ways=4, evictions=4) == [0, 3, 3, 1]
 
 
-def test_random_replacement_of_seed_0_is_made_odd_in_every_unit():
-    # Unit 0 starts at ...15, which is odd. Units 1 and 2 both start at ...17: ...16 is made odd.
-    # Unit 0:       0xDC1B77AE0BF34DAD, 0x64F0EEB9026E6076; >> 33: 0x6E0DBBD7, 0x3278775C.
-    # Units 1 and 2: 0xDC1B77AE8AF70D2F, 0x44F06CB51A6E48F5, 0x4D3A47CB309E0924; >> 33: 0x6E0DBBD7,
-    # 0x2278365A, 0x269D23E5.
+def test_random_replacement_differs_from_unit_to_unit():
+    # Unit 0 starts at ...15, unit 1 at ...17, unit 2 at ...19.
+    # Unit 0: 0xDC1B77AE0BF34DAD, 0x64F0EEB9026E6076; >> 33: 0x6E0DBBD7, 0x3278775C.
+    # Unit 1: 0xDC1B77AE8AF70D2F, 0x44F06CB51A6E48F5, 0x4D3A47CB309E0924; >> 33: 0x6E0DBBD7, 0x2278365A,
+    # 0x269D23E5.
+    # Unit 2: 0xDC1B77AD0DEACEA1, 0xA4F3E291526E937C; >> 33: 0x6E0DBBD6, 0x5279F148.
     assert victims(0, 0, ways=4, evictions=2) == [3, 0]
-    assert victims(0, 1, ways=4, evictions=2) == victims(0, 2, ways=4, evictions=2) == [3, 2]
+    assert victims(0, 1, ways=4, evictions=2) == [3, 2]
+    assert victims(0, 2, ways=4, evictions=2) == [2, 0]
     # Modulo 3 a number is the sum of its hexadecimal digits: 75, 43, 54.
     assert victims(0, 1, ways=3, evictions=3) == [0, 1, 0]
 
 
 def test_all_sets_draw_from_one_generator_and_only_for_evictions():
-    tlb = Tlb(2, 4, RANDOM, 27523551774946691, 236)
+    tlb = Tlb(2, 4, RANDOM, 27523551774946691, 118)
     for page in range(8):
         tlb.insert(1, page * PAGE, PAGE, page)
     tlb.insert(1, 0, PAGE, 0)  # there already: no draw
@@ -294,21 +296,17 @@ def leaf_at(page: int) -> int:
 
 
 THREE_LEVELS = Regime(AARCH64_S1, ttbr0=0, t0sz=25)
+UTLB = Shape(16, 4)
+TLB = Shape(128, 4)
 
 
-def machine(
-    memory: Memory, *, utlb: Tlb | None = None, tlb: Tlb | None = None, walk_cache: bool = True
-) -> TwoLevel:
-    return TwoLevel(
-        {1: THREE_LEVELS, 2: THREE_LEVELS},
-        memory,
-        Tlb(16, 4) if utlb is None else utlb,
-        Tlb(128, 4) if tlb is None else tlb,
-        Tlb(16, 4) if walk_cache else None,
-    )
+def machine(memory: Memory, *, utlb: Shape = UTLB, tlb: Shape = TLB, runs: bool = True) -> Smmu:
+    """Two address spaces over the same tables, with the walk cache of level-3 tables."""
+    banks = [Bank(THREE_LEVELS, asid=asid, vmid=1, runs=runs) for asid in (1, 2)]
+    return Smmu(banks, memory, utlb=utlb, tlb=tlb, stage1_walk_caches={0: Shape(16, 4)})
 
 
-def counts(m: TwoLevel) -> tuple[int, int, int, int]:
+def counts(m: Smmu) -> tuple[int, int, int, int]:
     return m.utlb_hits, m.tlb_hits, m.walks, m.walk_reads
 
 
@@ -317,23 +315,16 @@ def test_a_sequential_run_walks_once_a_page_and_reads_once_more_than_twice_a_tab
     # tables: the first walk of each reads 3 tables, the other 1,022 read 1. 1,022 + 9 = 1,031 reads.
     m = machine(page_tables({page: leaf_at(page) for page in range(1025)}))
     for iova in range(0, 1025 * PAGE, K):
-        outcome = m.access(1, iova)
+        outcome = m.access(0, 0, iova)
         assert outcome.pa == iova + 4 * G
     assert counts(m) == (3075, 0, 1025, 1031)
-    assert (m.accesses, m.walk_cache_hits, m.faults) == (4100, 1022, 0)
-
-
-def test_without_a_walk_cache_every_walk_reads_three_tables():
-    m = machine(page_tables({page: leaf_at(page) for page in range(10)}), walk_cache=False)
-    for page in range(10):
-        m.access(1, page * PAGE)
-    assert counts(m) == (0, 0, 10, 30)
+    assert (m.accesses, m.stage1_walk_caches.hits[0], m.faults) == (4100, 1022, 0)
 
 
 def test_a_tlb_hit_fills_the_micro_tlb():
     # The micro-TLB has one entry, the TLB two.
-    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1)}), utlb=Tlb(1, 1), tlb=Tlb(1, 2))
-    trail = [m.access(1, page * PAGE).where for page in (0, 1, 0, 0, 1, 1, 0)]
+    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1)}), utlb=Shape(1, 1), tlb=Shape(1, 2))
+    trail = [m.access(0, 0, page * PAGE).where for page in (0, 1, 0, 0, 1, 1, 0)]
     #        page 0  page 1  page 0  again   page 1  again   page 0
     assert trail == ["walk", "walk", "tlb", "utlb", "tlb", "utlb", "tlb"]
     # Walks: 3 reads, then 1 with the walk cache.
@@ -343,20 +334,10 @@ def test_a_tlb_hit_fills_the_micro_tlb():
 def test_micro_tlb_hits_are_not_uses_of_the_tlb():
     # Micro-TLB of two, TLB of two, pages 0, 1, then 0 twice more from the micro-TLB. For the TLB page 0 is
     # still the older: page 2 evicts it there, and page 1 in the micro-TLB. Then page 1 is a TLB hit.
-    m = machine(page_tables({page: leaf_at(page) for page in range(3)}), utlb=Tlb(1, 2), tlb=Tlb(1, 2))
-    trail = [m.access(1, page * PAGE).where for page in (0, 1, 0, 0, 2, 1)]
+    pages = page_tables({page: leaf_at(page) for page in range(3)})
+    m = machine(pages, utlb=Shape(1, 2), tlb=Shape(1, 2))
+    trail = [m.access(0, 0, page * PAGE).where for page in (0, 1, 0, 0, 2, 1)]
     assert trail == ["walk", "walk", "utlb", "utlb", "walk", "tlb"]
-
-
-def test_blocks_never_use_the_walk_cache():
-    # Level 1 entry 0: a table; its entries 0 and 1: 2M blocks. Each walk reads 2. Two accesses to the first:
-    # the second hits. With TLBs of one entry the third access, to the first block again, walks in full.
-    memory = memory_of_words({0: 0x1003, 0x1000: 0xE0_0000_0F41, 0x1008: 0xE0_0020_0F41})
-    m = machine(memory, utlb=Tlb(1, 1), tlb=Tlb(1, 1))
-    trail = [m.access(1, iova).where for iova in (0, 0x1F_FFFF, 0x20_0000, 0)]
-    assert trail == ["walk", "utlb", "walk", "walk"]
-    assert counts(m) == (1, 0, 3, 6)
-    assert (m.walk_cache_hits, len(m.walk_cache.entries())) == (0, 0)
 
 
 def test_a_contiguous_run_is_one_entry_unless_it_is_turned_off():
@@ -364,97 +345,41 @@ def test_a_contiguous_run_is_one_entry_unless_it_is_turned_off():
     memory = page_tables({page: leaf_at(page) | 1 << 52 for page in range(16)})
     m = machine(memory)
     for page in range(16):
-        assert m.access(1, page * PAGE + 5).pa == page * PAGE + 5 + 4 * G
+        assert m.access(0, 0, page * PAGE + 5).pa == page * PAGE + 5 + 4 * G
     assert counts(m) == (15, 0, 1, 3)
     # As single pages: 16 walks, 3 + 15 reads.
-    plain = TwoLevel({1: THREE_LEVELS}, memory, Tlb(16, 4), Tlb(128, 4), Tlb(16, 4), contiguous=False)
+    plain = machine(memory, runs=False)
     for page in range(16):
-        plain.access(1, page * PAGE)
+        plain.access(0, 0, page * PAGE)
     assert counts(plain) == (0, 0, 16, 18)
-
-
-def test_entries_and_the_walk_cache_are_each_asids_own_unless_the_page_is_global():
-    # The same tables for ASIDs 1 and 2. Page 0 has nG 1: each ASID walks in full, 3 reads. Page 1 has nG 0
-    # (0x743): ASID 1 walks (1 read, walk cache), ASID 2 finds it.
-    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1) & ~0x800}))
-    trail = [m.access(asid, page * PAGE).where for page in (0, 1) for asid in (1, 2)]
-    assert trail == ["walk", "walk", "walk", "utlb"]
-    assert counts(m) == (1, 0, 3, 7)
 
 
 def test_a_faulting_walk_fills_nothing_even_below_a_good_level_3_table():
     # Page 0 is mapped, page 1 is not, in the same level-3 table; L1 index 1 is invalid.
     m = machine(page_tables({0: leaf_at(0)}))
+    tables = m.stage1_walk_caches
     for _ in range(2):
-        outcome = m.access(1, PAGE)
+        outcome = m.access(0, 0, PAGE)
         assert (outcome.where, outcome.fault, outcome.level) == ("walk", TRANSLATION, 3)
-    assert (len(m.utlb.entries()), len(m.tlb.entries()), len(m.walk_cache.entries())) == (0, 0, 0)
+    assert not (m.utlbs[0].entries() or m.tlb.entries() or tables.caches[0].entries())
     assert counts(m) == (0, 0, 2, 6)
     # Once page 0 was walked the table is known: page 1 faults at level 3 after one read.
-    m.access(1, 0)
-    assert m.access(1, PAGE).reads == ((0x10_0008, 0),)
+    m.access(0, 0, 0)
+    assert m.access(0, 0, PAGE).reads == ((0x10_0008, 0),)
     # L1 index 1: one read, level 1.
-    outcome = m.access(1, G)
+    outcome = m.access(0, 0, G)
     assert (outcome.fault, outcome.level) == (TRANSLATION, 1)
     assert counts(m) == (0, 0, 5, 11)
-    assert (m.faults, m.walk_cache_hits, len(m.tlb.entries())) == (4, 1, 1)
+    assert (m.faults, tables.hits[0], len(m.tlb.entries())) == (4, 1, 1)
 
 
 def test_a_hit_that_may_not_write_is_a_hit_and_a_permission_fault():
     # 0xFC3: read-only. The read walks and fills; the write hits the micro-TLB and faults without a walk.
     m = machine(page_tables({0: leaf_at(0) | 0x80}))
-    assert m.access(1, 0).fault is None
-    refused = m.access(1, 0, write=True)
+    assert m.access(0, 0, 0).fault is None
+    refused = m.access(0, 0, 0, write=True)
     assert (refused.where, refused.fault, refused.level, refused.reads) == ("utlb", PERMISSION, 3, ())
     assert counts(m) == (1, 0, 1, 3)
-    # A write that finds nothing walks, faults and leaves nothing.
-    m.invalidate_all()
-    assert m.access(1, 0, write=True).where == "walk"
-    assert (len(m.utlb.entries()), len(m.tlb.entries()), len(m.walk_cache.entries())) == (0, 0, 0)
-
-
-def test_a_refused_tlb_hit_is_not_copied_to_the_micro_tlb():
-    m = machine(page_tables({0: leaf_at(0) | 0x80, 1: leaf_at(1)}), utlb=Tlb(1, 1))
-    m.access(1, 0)
-    m.access(1, PAGE)  # takes the only micro-TLB entry
-    assert m.access(1, 0, write=True).where == "tlb"
-    assert m.access(1, PAGE).where == "utlb"
-
-
-def test_a_range_invalidation_takes_the_walk_cache_along_unless_last_level_only():
-    m = machine(page_tables({0: leaf_at(0), 1: leaf_at(1)}))
-    m.access(1, 0)  # 3 reads
-    m.invalidate_range(0, PAGE, 1, last_level=True)
-    m.access(1, 0)  # 1 read: the level-3 table is still known
-    m.invalidate_range(0, PAGE, 1)
-    m.access(1, 0)  # 3 reads
-    assert counts(m) == (0, 0, 3, 7)
-    m.invalidate_asid(2)
-    assert m.access(1, 0).where == "utlb"
-    m.invalidate_asid(1)
-    m.access(1, 0)  # 3 reads
-    assert counts(m) == (1, 0, 4, 10)
-
-
-def test_a_stale_walk_cache_entry_is_used_until_it_is_invalidated():
-    words = {0: 0x1003, 0x1000: 0x10_0003, 0x10_0000: 0x8_0000_0F43, 0x20_0000: 0x9_0000_0F43}
-    m = machine(memory_of_words(words))
-    assert m.access(1, 0).pa == 0x8_0000_0000
-    words[0x1000] = 0x20_0003  # another level-3 table
-    m.invalidate_range(0, PAGE, 1, last_level=True)
-    assert m.access(1, 0).pa == 0x8_0000_0000
-    m.invalidate_range(0, PAGE, 1)
-    assert m.access(1, 0).pa == 0x9_0000_0000
-
-
-def test_a_16k_granule_has_no_walk_cache():
-    # 36 bits: levels 2 and 3. Two pages of one level-3 table: 2 reads each.
-    words = {0x4_0000: 0x8_0003, 0x8_0000: 0x1_0000_0F43, 0x8_0008: 0x1_0000_4F43}
-    regime = Regime(AARCH64_S1, ttbr0=0x4_0000, t0sz=28, granule=16 * K)
-    m = TwoLevel({1: regime}, memory_of_words(words), Tlb(16, 4), Tlb(128, 4), Tlb(16, 4))
-    assert m.access(1, 1).pa == 0x1_0000_0001
-    assert m.access(1, 16 * K + 1).pa == 0x1_0000_4001
-    assert (counts(m), len(m.walk_cache.entries())) == ((0, 0, 2, 4), 0)
 
 
 @pytest.mark.parametrize("replacement", [LRU, ROUND_ROBIN, TREE_PLRU])
@@ -465,7 +390,7 @@ def test_hits_and_walks_add_up_and_every_answer_is_the_walkers(replacement, seed
     for page in chance.sample(range(4096), 600):
         pages[page] = leaf_at(page) | (0x80 if chance.random() < 0.2 else 0)
     memory = page_tables(pages)
-    m = machine(memory, utlb=Tlb(2, 4, replacement), tlb=Tlb(8, 4, replacement))
+    m = machine(memory, utlb=Shape(2, 4, replacement), tlb=Shape(8, 4, replacement))
     mapped = list(pages)
     faults = 0
     for _ in range(4000):
@@ -476,19 +401,22 @@ def test_hits_and_walks_add_up_and_every_answer_is_the_walkers(replacement, seed
         )
         iova = page * PAGE + chance.randrange(PAGE)
         write = chance.random() < 0.3
-        asid = chance.choice([1, 2])
-        outcome = m.access(asid, iova, write=write)
+        bank = chance.choice([0, 1])
+        outcome = m.access(0, bank, iova, write=write)
         direct = walk(THREE_LEVELS, memory, iova, write=write)
         assert (outcome.pa, outcome.fault, outcome.level) == (direct.pa, direct.fault, direct.level)
         faults += direct.fault is not None
         if chance.random() < 0.01:
-            m.invalidate_range(iova, PAGE, asid, last_level=chance.random() < 0.5)
+            m.tlbi(chance.choice((TLBI_VA, TLBI_VA_LAST)), bank, iova, PAGE)
         if chance.random() < 0.002:
-            m.invalidate_asid(asid)
+            m.tlbi(TLBI_ASID, bank)
     assert m.accesses == m.utlb_hits + m.tlb_hits + m.walks == 4000
-    assert (m.utlb.hits, m.utlb.misses) == (m.utlb_hits, m.tlb_hits + m.walks)
+    (utlb,) = m.utlbs
+    (walk_cache,) = m.stage1_walk_caches.caches.values()
+    walk_cache_hits = m.stage1_walk_caches.hits[0]
+    assert (utlb.hits, utlb.misses) == (m.utlb_hits, m.tlb_hits + m.walks)
     assert (m.tlb.hits, m.tlb.misses) == (m.tlb_hits, m.walks)
-    assert (m.walk_cache.hits, m.walk_cache.misses) == (m.walk_cache_hits, m.walks - m.walk_cache_hits)
+    assert (walk_cache.hits, walk_cache.misses) == (walk_cache_hits, m.walks - walk_cache_hits)
     assert m.faults == faults
-    assert min(m.utlb_hits, m.tlb_hits, m.walks, m.walk_cache_hits, faults) > 0
+    assert min(m.utlb_hits, m.tlb_hits, m.walks, walk_cache_hits, faults) > 0
     assert m.walk_reads >= m.walks

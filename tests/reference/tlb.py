@@ -87,7 +87,7 @@ class Tlb:
     * Tree-PLRU has one bit, at first 0, in each of `ways` - 1 tree nodes. A use makes each node on its path
       point to the other half; the victim is found by following the bits (0 is the lower-numbered half).
     * Random has one generator for the whole TLB, not one for each set: a 64-bit x, at first
-      (0x9E3779B97F4A7C15 + 256 * seed + unit) mod 2^64 with its lowest bit set. An eviction does
+      (0x9E3779B97F4A7C15 + 256 * seed + 2 * unit) mod 2^64 with its lowest bit set. An eviction does
       x ^= x << 13, x ^= x >> 7, x ^= x << 17 and takes way (x >> 33) mod `ways`. `unit` tells apart the TLBs
       that have a seed in common: the micro-TLB of TBU n has unit n.
     * An invalidation empties ways and changes nothing else.
@@ -122,7 +122,7 @@ class Tlb:
             [0] * ways for _ in range(sets)
         ]  # tree-PLRU: node n has children 2n and 2n+1, node 1 the root
         self._sizes: set[int] = set()  # every page size that it has ever held
-        self._random = (0x9E3779B97F4A7C15 + 256 * seed + unit) & ALL_64_BITS | 1
+        self._random = (0x9E3779B97F4A7C15 + 256 * seed + 2 * unit) & ALL_64_BITS | 1
 
     def entries(self) -> list[Entry]:
         """Every entry, set by set and way by way."""

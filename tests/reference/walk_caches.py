@@ -12,7 +12,7 @@ The rules (docs/translation.md, section 3):
   well. For stage 1 (and a stage 2 alone) that is when the whole access has; for the stage 2 of a nested
   regime, when that walk has itself found a leaf.
 * The IPA cache holds what a walk of stage 2 found for a nested regime: one entry for the page (or run), asked
-  with every size that it has held, smallest first.
+  with every size that it has held, smallest first. An IPA beyond the input size is not looked up.
 """
 
 from __future__ import annotations
@@ -70,15 +70,20 @@ class WalkOf(Tables):
 class IpasOf(Ipas):
     """The stage-2 translations of one nested walk."""
 
-    def __init__(self, cache: Tlb | None, walk_caches: WalkCaches, owner: Owner, *, runs: bool):
+    def __init__(
+        self, cache: Tlb | None, walk_caches: WalkCaches, owner: Owner, *, input_bits: int, runs: bool
+    ):
         self.cache = cache
         self.walk_caches = walk_caches
         self.owner = owner
+        self.input_bits = input_bits  # a wider IPA is not asked for: it faults
         self.runs = runs
         self.hits = 0
 
     def find(self, ipa: int) -> Result | None:
-        entry = self.cache.lookup(self.owner, ipa) if self.cache is not None else None
+        if self.cache is None or ipa >> self.input_bits:
+            return None
+        entry = self.cache.lookup(self.owner, ipa)
         if entry is None:
             return None
         self.hits += 1

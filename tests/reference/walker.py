@@ -207,8 +207,6 @@ class Result:
     ns: bool = False
     #: Every table read in order: (physical address, descriptor); the descriptor is None on an external abort.
     reads: tuple[tuple[int, int | None], ...] = ()
-    #: For a leaf at level 3: the table that holds it and what it inherits. What a walk cache holds.
-    last_table: tuple[int, Inherited] | None = None
     #: Nested only: the two stages' own answers.
     stage1: Result | None = None
     stage2: Result | None = None
@@ -320,37 +318,20 @@ def walk(
     return found
 
 
-def walk_from_last_table(
-    regime: Regime,
-    memory: Memory,
-    iova: int,
-    last_table: tuple[int, Inherited],
-    *,
-    write: bool = False,
-    privileged: bool = False,
-    instruction: bool = False,
-) -> Result:
-    """Finish a walk at level 3 in a table that a walk cache remembered: one read."""
-    reads: list[tuple[int, int | None]] = []
-    table, inherited = last_table
-    granule = regime.granule
-    try:
-        found = _walk_levels(
-            regime,
-            _physical_fetch(memory, reads, regime.stage),
-            iova,
-            granule=granule,
-            input_bits=_shift(granule, 2),
-            level=3,
-            table=table,
-            inherited=inherited,
-            tables=Tables(),
-        )
-        _check_permission(found, write, privileged, instruction)
-    except WalkFault as fault:
-        return fault.result(reads)
-    found.reads = tuple(reads)
-    return found
+def input_address(regime: Regime, iova: int) -> int:
+    """The address of 64 bits that the tables, TLBs and invalidations go by.
+
+    TCR2.SEP: the input is sign-extended from this bit to 64 bits; what is above it does not count.
+
+    >>> hex(input_address(Regime(AARCH64_S1, sep=48), 0x1_8000_0000_0000))
+    '0xffff800000000000'
+    """
+    va = iova & ((1 << 64) - 1)
+    if regime.sep is not None:
+        va &= (1 << (regime.sep + 1)) - 1
+        if _bit(va, regime.sep):
+            va |= ((1 << 64) - 1) & ~((1 << (regime.sep + 1)) - 1)
+    return va
 
 
 def walk_nested(
@@ -411,7 +392,6 @@ def walk_nested(
         unprivileged=_both(first.unprivileged, second.unprivileged),
         mem_attr=second.mem_attr,
         reads=tuple(reads),
-        last_table=None,
         stage1=first,
         stage2=second,
     )
@@ -501,12 +481,7 @@ def _translate(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Resul
 
 
 def _translate_aarch64_s1(regime: Regime, fetch: Fetch, iova: int, tables: Tables) -> Result:
-    va = iova & ((1 << 64) - 1)
-    if regime.sep is not None:
-        # TCR2.SEP: the input is sign-extended from this bit to 64 bits; what is above it does not count.
-        va &= (1 << (regime.sep + 1)) - 1
-        if _bit(va, regime.sep):
-            va |= ((1 << 64) - 1) & ~((1 << (regime.sep + 1)) - 1)
+    va = input_address(regime, iova)
 
     # VA[55] selects (D8.2); without TBI every bit above the input size must be a copy of it.
     upper = _bit(va, 55)
@@ -677,7 +652,6 @@ def _walk_levels(
         contiguous=entries > 1,
         run_size=page_size * entries,
         sh=_bits(descriptor, 9, 8),
-        last_table=(table, inherited) if level == 3 else None,
     )
     if stage == 2:
         _set_stage2_attributes(answer, regime, descriptor)
