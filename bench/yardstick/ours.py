@@ -21,7 +21,7 @@ from traces.events import MAP, PROT_READ, PROT_WRITE, READ
 HARDWARE = PRESETS["reference-39bit"]
 IAS = 39
 #: Accesses handed to the kernel at once, as a trace's reader would.
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 
 
 def block(op: int, iova: Any, t: Any | None = None) -> Events:
