@@ -110,7 +110,8 @@ def pace(sim, ev, at, n, tbu, horizon):
     """Find when each access of a translated block issues and ends.
 
     An access issues when its channel is ready and has a free slot and, for a walk, when a walk slot is free
-    (H12).  Leaves the times in ``st.issued`` and ``st.ended``, the slots in ``st.place``.
+    (H12).  Leaves the slots in ``st.place``, and the latencies in ``st.late``, ``st.later``, ``st.times``:
+    how often each pair of them came, one after the other.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def pace(sim, ev, at, n, tbu, horizon):
         end either: what comes next could overtake it.
     """
     st, cost, hw = sim.stages, sim.cost, sim.hw
-    issued, ended, place = st.issued, st.ended, st.place
+    place, late_of, later_of, times_of, whose = st.place, st.late, st.later, st.times, st.whose
     slots, missed, walked, main_slots, reads = st.slot, st.missed, st.walked, st.main_slot, st.reads
     slot_free, walk_free = sim.slot_free, sim.walk_free[tbu]
     ready, main_ready = sim.mmu.utlb.ready[tbu], sim.mmu.tlb.ready[0]
@@ -148,6 +149,13 @@ def pace(sim, ev, at, n, tbu, horizon):
     m = U0
     w = U0
     k = U0
+    latest = np.int64(0)
+    requesters = ev.requester
+    # Latencies repeat: pair number `pairs` has come `same` times.
+    pairs = U0
+    same = 0
+    late, later = np.int64(-1), np.int64(-1)
+    who = requesters[np.uint64(at)]
     for r in range(made.runs):
         slot = np.uint64(slots[r])
         end = np.uint64(st.start[r + 1])
@@ -192,8 +200,15 @@ def pace(sim, ev, at, n, tbu, horizon):
             if is_miss:
                 m += U1
                 is_miss = False
-            issued[k] = t
-            ended[k] = done
+            latest = max(latest, done)
+            if done - times[i] != late or done - t != later or requesters[i] != who:
+                if same != 0:
+                    late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
+                    pairs += U1
+                    same = 0
+                late, later = done - times[i], done - t
+                who = requesters[i]
+            same += 1
             place[k] = base + cursor
             slot_free[base + cursor] = done
             cursor = cursor + U1 if cursor + U1 < count else U0
@@ -215,6 +230,9 @@ def pace(sim, ev, at, n, tbu, horizon):
     sim.channels[reads_at].cursor = np.int64(cursor_of_reads)
     sim.channels[writes_at].cursor = np.int64(cursor_of_writes)
     sim.clock.now = last
+    late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
+    made.pairs = np.int64(pairs) + 1
+    made.latest = latest
     return n
 
 
@@ -247,33 +265,20 @@ def account_block(sim, ev, at, n, tbu):
     counters.tlb_hits += made.misses - made.walks
     counters.walks += made.walks
     counters.walk_reads += made.reads
-    issued, ended, place = st.issued, st.ended, st.place
-    times, who = ev.t[at : at + n], ev.requester[at : at + n]
-    requester = np.int64(who[0])
-    late, later = ended[0] - times[0], ended[0] - issued[0]
-    latest = counters.makespan_ns
-    same = 0
-    for k in range(n):
-        done = ended[k]
-        latest = max(latest, done)
-        # Latencies repeat: they are counted when one differs from the one before.
-        if done - times[k] != late or done - issued[k] != later or who[k] != requester:
-            count_latencies(sim, requester, late, later, same)
-            requester = np.int64(who[k])
-            late, later = done - times[k], done - issued[k]
-            same = 0
-        same += 1
-    count_latencies(sim, requester, late, later, same)
+    for pair in range(made.pairs):
+        count_latencies(
+            sim, np.int64(st.whose[pair]), st.late[pair], st.later[pair], np.int64(st.times[pair])
+        )
     # Who holds which slot, where that can matter yet.
     slots = sim.slots
     for k in range(max(0, n - 2 * sim.hw.slots), n):
-        row = slots[place[k]]
+        row = slots[np.int64(st.place[k])]
         row.serial = clock.accesses + k + 1
-        row.requester = np.int64(who[k])
+        row.requester = np.int64(ev.requester[at + k])
     clock.accesses += n
     clock.in_blocks += n
-    clock.last_end = max(clock.last_end, latest)
-    counters.makespan_ns = latest
+    clock.last_end = max(clock.last_end, made.latest)
+    counters.makespan_ns = max(counters.makespan_ns, made.latest)
     for ch in range(2 * tbu, 2 * tbu + 2):
         sim.channels[ch].wants_slot = 0
 

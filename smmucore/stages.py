@@ -31,6 +31,9 @@ MADE = np.dtype(
         ("walks", "i8"),
         ("reads", "i8"),
         ("need", "u8"),  # all rights that the block needs
+        ("pairs", "i8"),  # of latencies
+        ("latest", "i8"),  # end of an access
+        ("done", "i8"),  # accesses that went through in stages, of all blocks
         ("fails", "i8"),  # blocks in a row that could not be done in stages
         ("wait", "i8"),  # blocks to be done in order before the next try
     ],
@@ -68,9 +71,12 @@ class Stages(State):
     inherited = array(np.uint8)
     reads = array(np.uint8)
     found = array(np.uint64)  # the leaf's descriptor, then the translation
-    issued = array(np.int64)  # of each access, where time counts
-    ended = array(np.int64)
-    place = array(np.int64)  # the slot it took
+    # Where time counts: the slot that each access took, and latencies with how often each pair came.
+    place = array(np.uint32)
+    late = array(np.int64)  # from intended time
+    later = array(np.int64)  # from issue
+    times = array(np.uint16)
+    whose = array(np.uint16)  # requester
     made = record(MADE)
 
 

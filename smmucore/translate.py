@@ -85,6 +85,7 @@ def run(st, mmu, mem, regimes, banks, kinds, ev, at, counts, answers):
                     answer_block(st, ev, at, answers)
                 at += n
                 st.made.fails = 0
+                st.made.done += n
             else:
                 block_failed(st)
                 in_order(mmu, mem, regimes, banks, ev, at, n, counts, answers)
