@@ -32,6 +32,10 @@ TABLE_CLASS = np.uint64(TABLE_KIND) << tlb.CLASS_SHIFT
 #: Where what tables inherit begins, in a descriptor.
 INHERITED = np.uint64(59)
 TABLE = VALID | TABLE_OR_PAGE
+#: Added before memory's base is taken away, so that no difference is below zero; what that makes of indices.
+BIAS = np.uint64(1 << 52)
+FIRST = BIAS >> U3
+INSIDE = FIRST - U1
 #: What makes a descriptor of the last level a page that can be used, and the bits that its rights come from.
 PAGE = VALID | TABLE_OR_PAGE | AF
 ATTRIBUTES = np.uint64(3 << 6) | XN | NG
@@ -77,7 +81,7 @@ def descend_all(st, mem, regime, cold):
     """Walk from TTBR to every cold table of one bank, level by level, so that loads overlap."""
     words, table, key, reads = mem.words, st.cold_table, st.cold_key, st.cold_reads
     base = mem.base[0]
-    room = np.uint64(words.size)
+    room = FIRST + np.uint64(words.size)
     depth = np.int8(LAST_LEVEL - regime.start_level)
     root = regime.ttbr & OA_MASK
     for n in range(cold):
@@ -89,9 +93,9 @@ def descend_all(st, mem, regime, cold):
         for n in range(cold):
             c = np.uint64(n)
             above = table[c]
-            entry = ((above & OA_MASK) - base >> U3) + ((key[c] >> shift) & INDEX)
-            inside = entry < room
-            desc = words[chosen(inside, entry, U0)]
+            entry = ((above & OA_MASK) + BIAS - base >> U3) + ((key[c] >> shift) & INDEX)
+            inside = (entry >= FIRST) & (entry < room)
+            desc = words[chosen(inside, entry & INSIDE, U0)]
             good &= inside & (desc & TABLE == TABLE)
             table[c] = (desc & OA_MASK) | ((desc | above) & HIERARCHICAL)
     return good
@@ -154,7 +158,7 @@ def find_tables(st, mmu, mem, regimes, banks, who):
     values, slots, cold_table, cold_reads = cached.values[0], st.table_slot, st.cold_table, st.cold_reads
     walked_key, line, inherited, reads = st.walked_key, st.line, st.inherited, st.reads
     base = mem.base[0]
-    room = np.uint64(mem.words.size)
+    room = FIRST + np.uint64(mem.words.size)
     good = True
     more = np.int64(0)
     cold_at[cold] = NOBODY
@@ -166,8 +170,9 @@ def find_tables(st, mmu, mem, regimes, banks, who):
         slot = np.uint64(slots[m])
         table = chosen(is_cold, cold_table[c], values[slot])
         values[slot] = table
-        first = (table & OA_MASK) - base >> U3
-        good &= first < room
+        first = (table & OA_MASK) + BIAS - base >> U3
+        good &= (first >= FIRST) & (first + INDEX < room)
+        first &= INSIDE
         inherit = (table & HIERARCHICAL) >> INHERITED
         extra = np.int64(is_cold) * cold_reads[c]
         more += extra
