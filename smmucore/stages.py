@@ -62,7 +62,9 @@ class Stages(State):
     walked_key = array(np.uint64)
     stretch = array(np.uint16)  # its first walk
     table_key = array(np.uint64)  # of each stretch
+    table = array(np.uint64)  # and what it inherits
     table_slot = array(np.uint16)  # in the walk cache
+    above = array(np.int8)  # descriptors read above it
     cold = array(np.uint16)  # stretch
     cold_key = array(np.uint64)
     cold_table = array(np.uint64)

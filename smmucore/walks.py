@@ -155,39 +155,72 @@ def find_tables(st, mmu, mem, regimes, banks, who):
         cold = count
     if not cold_tables(st, mmu, mem, regimes, banks, who, cold):
         return False
-    values, slots, cold_table, cold_reads = cached.values[0], st.table_slot, st.cold_table, st.cold_reads
-    walked_key, line, inherited, reads = st.walked_key, st.line, st.inherited, st.reads
-    base = mem.base[0]
-    room = FIRST + np.uint64(mem.words.size)
-    good = True
-    more = np.int64(0)
+    return place_leaves(st, mem, count, settle_tables(st, cached.values[0], count, cold))
+
+
+@kernel
+def settle_tables(st, values, count, cold):
+    """Give the walk cache's entries their values, in order, and each stretch its table.
+
+    Returns the descriptors read above the last level.
+    """
+    slots, cold_at, cold_table, cold_reads = st.table_slot, st.cold, st.cold_table, st.cold_reads
+    table_of, above = st.table, st.above
     cold_at[cold] = NOBODY
+    more = np.int64(0)
     c = U0
-    w = U0
     for n in range(count):
         m = np.uint64(n)
         is_cold = cold_at[c] == m
         slot = np.uint64(slots[m])
         table = chosen(is_cold, cold_table[c], values[slot])
         values[slot] = table
+        table_of[m] = table
+        extra = np.int64(is_cold) * cold_reads[c]
+        above[m] = extra
+        more += extra
+        c += np.uint64(is_cold)
+    return more
+
+
+@kernel
+def place_leaves(st, mem, count, more):
+    """Find where each walk's leaf is; tell whether every table lies in memory."""
+    stretch, table_of, above = st.stretch, st.table, st.above
+    walked_key, line, inherited, reads = st.walked_key, st.line, st.inherited, st.reads
+    base = mem.base[0]
+    room = FIRST + np.uint64(mem.words.size)
+    walks = st.made.walks
+    st.made.reads = walks + more
+    good = True
+    if count == walks:  # a table each: most often so where accesses are all over the place
+        for n in range(walks):
+            w = np.uint64(n)
+            table = table_of[w]
+            first = (table & OA_MASK) + BIAS - base >> U3
+            good &= (first >= FIRST) & (first + INDEX < room)
+            line[w] = (first & INSIDE) + ((walked_key[w] >> tlb.NUMBER_SHIFT) & INDEX)
+            inherited[w] = (table & HIERARCHICAL) >> INHERITED
+            reads[w] = 1 + above[w]
+        return good
+    for n in range(count):
+        m = np.uint64(n)
+        table = table_of[m]
         first = (table & OA_MASK) + BIAS - base >> U3
         good &= (first >= FIRST) & (first + INDEX < room)
         first &= INSIDE
         inherit = (table & HIERARCHICAL) >> INHERITED
-        extra = np.int64(is_cold) * cold_reads[c]
-        more += extra
-        c += np.uint64(is_cold)
-        reads[w] = 1 + extra
-        line[w] = first + ((walked_key[w] >> tlb.NUMBER_SHIFT) & INDEX)
-        inherited[w] = inherit
-        w += U1
+        w = np.uint64(stretch[m])
         end = np.uint64(stretch[m + U1])
-        while w < end:
-            reads[w] = 1
+        reads_of_first = 1 + above[m]
+        reads[w] = reads_of_first
+        while True:
             line[w] = first + ((walked_key[w] >> tlb.NUMBER_SHIFT) & INDEX)
             inherited[w] = inherit
             w += U1
-    made.reads = made.walks + more
+            if w >= end:
+                break
+            reads[w] = 1
     return good
 
 
