@@ -19,6 +19,7 @@ from smmucore.clients import Client
 from smmucore.costs import Profile
 from smmucore.hardware import Hardware
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
+from smmucore.mmu import SpaceError
 from smmucore.policies import Policy
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
 from smmucore.streams import StreamTable
@@ -170,6 +171,10 @@ class Runner:
         )
         try:
             return simulate(setup, events(case.source, made.recipe), progress)
+        except SpaceError as error:
+            raise UsageError(
+                "spaces that no SMMU has", case.source.trace.path, error.expected, error.found
+            ) from None
         except SimulationError as error:
             raise _at_its_row(case.source, made.recipe, error) from None
 

@@ -79,7 +79,8 @@ def read_streams(path: Path, spaces: int) -> StreamTable:
         made = _File.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
-        value = "nothing" if first["type"] in ("missing", "bank_rule") else repr(first["input"])[:60]
+        shown = first["loc"][-1] if first["type"] == "extra_forbidden" else first["input"]
+        value = "nothing" if first["type"] in ("missing", "bank_rule") else repr(shown)[:60]
         where = _where(path, first["loc"], lines)
         raise UsageError("not a stream table", where, _expected(first), value) from None
     groups = []
@@ -97,7 +98,8 @@ def _expected(problem: Any) -> str:
     if problem["type"] == "missing":
         return "a value"
     if problem["type"] == "extra_forbidden":
-        return "no such key"
+        known = _Group if len(problem["loc"]) > 1 else _File
+        return f"one of {', '.join(known.model_fields)}"
     text = str(problem["msg"])
     return text.removeprefix("Input should be ")
 

@@ -169,7 +169,8 @@ def _streams(table: Mapping[str, Any]) -> str:
     groups = []
     for group in table["groups"]:
         to = f"bank {group['bank']}" if group["type"] == "translate" else group["type"]
-        groups.append(f"{group['id']:#x} but for {group['mask']:#x}: {to}")
+        mask = f" but for {group['mask']:#x}" if group["mask"] else ""
+        groups.append(f"{group['id']:#x}{mask}: {to}")
     return "; ".join([*groups, f"the rest: {rest}"])
 
 

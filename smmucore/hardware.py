@@ -18,8 +18,9 @@ from smmucore.shapes import NONE, Caches, Shape
 QUEUE = 0
 TERMINATE = 1
 
-#: Of any number that a user may set: more slots or TBUs than any part has.
-MOST = 4096
+#: Of the numbers that a user may set: as far as the ranges go that the presets state.
+MOST = {"tbus": 32}
+MOST_OTHERS = 1024
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,9 @@ def _value(field: str, word: str, before: Any) -> Any:
         except ValueError as error:
             raise ValueError(f"{field}: {error}") from None
     if isinstance(before, int):
-        if not word.isdecimal() or not 1 <= int(word) <= MOST:
-            raise ValueError(f"{field}: expected a whole number from 1 to {MOST}, found {word!r}")
+        most = MOST.get(field, MOST_OTHERS)
+        if not word.isdecimal() or not 1 <= int(word) <= most:
+            raise ValueError(f"{field}: expected a whole number from 1 to {most}, found {word!r}")
         return int(word)
     if word not in ("queue", "terminate"):
         raise ValueError(f"{field}: expected queue or terminate, found {word!r}")

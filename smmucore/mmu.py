@@ -43,6 +43,15 @@ BANKS = 128
 TOP = 49
 TOP_WIDE = 53
 
+
+class SpaceError(ValueError):
+    """Spaces that no SMMU could have together: what was expected, and what was found."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}, found {found}")
+        self.expected, self.found = expected, found
+
+
 OWNER = np.dtype(
     [
         ("own", "i8"),  # of the entries of the bank's VMID and ASID
@@ -87,10 +96,15 @@ def owners(regimes: Any, asids: Sequence[int] | None = None, vmids: Sequence[int
     Returns
     -------
     OWNER (banks,)
+
+    Raises
+    ------
+    SpaceError
+        More banks than an SMMU has, or page numbers that an entry cannot tell apart.
     """
     count = len(regimes)
     if count > BANKS:
-        raise ValueError(f"expected at most {BANKS} context banks, found {count}")
+        raise SpaceError(f"at most {BANKS} context banks", str(count))
     asids = list(range(count)) if asids is None else list(asids)
     vmids = list(range(1, count + 1)) if vmids is None else list(vmids)
     numbers: dict[tuple[Any, ...], int] = {}
@@ -127,9 +141,7 @@ def _tops(regimes: Any, vmids: Sequence[int]) -> dict[tuple[int, bool], int]:
     for space, found in inputs.items():
         wide = any(bits > TOP for _, bits in found)
         if wide and any(granule < 4 for granule, _ in found):
-            raise ValueError(
-                f"expected only 64K granules in a VMID with more than {TOP} input bits, found a smaller one"
-            )
+            raise SpaceError(f"only 64K granules in a VMID with more than {TOP} input bits", "a smaller one")
         tops[space] = TOP_WIDE if wide else TOP
     return tops
 

@@ -17,7 +17,7 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import BUCKETS, KINDS
 from smmucore.invariants import check
 from smmucore.linux import SITES
-from smmucore.mmu import BANKS, mmu
+from smmucore.mmu import mmu
 from smmucore.pagetable import MAP_ERRORS, MAP_OK, grown, map_range, tables_needed
 from smmucore.policies import Policy
 from smmucore.program import program, sctlr
@@ -196,8 +196,6 @@ def build(setup: Setup) -> Sim:
     """Return the state of a run that has not begun."""
     hw = setup.hardware
     nb = len(setup.spaces)
-    if nb > BANKS:
-        raise ValueError(f"expected at most {BANKS} context banks, found {nb}")
     streams = sorted({r.stream for r in setup.requesters})
     banks = rows(BANK, nb)
     banks.head = NOBODY
@@ -313,6 +311,8 @@ def simulate(
     ------
     SimulationError
         A MAP or UNMAP is illegal, with the event's number.
+    SpaceError
+        The spaces cannot be one SMMU's.
     InvariantError
         The counters contradict each other: a defect of the model.
     """

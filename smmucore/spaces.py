@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from smmucore.memory import SHORT_TABLE_BASE, TABLE_BASE, TABLE_WORDS, Memory, memory, new_tables
-from smmucore.mmu import owners
+from smmucore.mmu import SpaceError, owners
 from smmucore.pagetable import MAP_ERRORS, MAP_OK, REGIME, map_range
 from smmucore.records import one, rows
 from smmucore.regime import (
@@ -116,7 +116,8 @@ def empty_tables(spaces: Sequence[Space], mem: Memory) -> Any:
     for number in beneath:
         status = map_range(mem, made[number], base, size, base, PROT_READ | PROT_WRITE)
         if status != MAP_OK:
-            raise ValueError(f"stage 2 (space {number}) over its tables: expected {MAP_ERRORS[int(status)]}")
+            expected, _, found = MAP_ERRORS[int(status)].partition(", found ")
+            raise SpaceError(f"in stage 2 (space {number}), below its tables, {expected}", found)
     for bank, space in enumerate(spaces):
         if space.stage2 is not None:
             made[bank] = nested(made[bank], made[space.stage2])
@@ -159,7 +160,7 @@ def _table(mem: Memory, ias: int, level: int, page_bits: int) -> int:
 def _allocated(mem: Memory, words: int) -> int:
     made = int(new_tables(mem, words))
     if made == 0:
-        raise ValueError(f"expected room for a start table of {words} words, found none")
+        raise SpaceError(f"room for a start table of {words} words", "none")
     return made
 
 

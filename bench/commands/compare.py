@@ -48,7 +48,13 @@ def compare(
 @click.command()
 @click.argument("trace")
 @click.option("--policy", default="P8", show_default=True, metavar="P", help="Id or name.")
-@click.option("--hardware", default="mmu500", show_default=True, metavar="H", help="Preset.")
+@click.option(
+    "--hardware",
+    default="mmu500",
+    show_default=True,
+    metavar="H",
+    help="Preset, perhaps changed: mmu500,tlb=256x8:random.",
+)
 @options.case
 @options.output
 def replay(

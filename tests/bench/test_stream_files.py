@@ -45,7 +45,7 @@ def test_a_global_fault_is_printed_with_its_registers(replay):
     words = " ".join(out.split())
     assert "sGFSR 0x80000002 MULTI USF" in words
     assert "sGFSYNR1 stream 5" in words
-    assert "streams 0x9 but for 0x0: bank 1; the rest: fault (USFCFG 1)" in words
+    assert "streams 0x9: bank 1; the rest: fault (USFCFG 1)" in words
 
 
 def test_a_bank_that_no_part_has_faults(replay):
@@ -60,7 +60,7 @@ def test_a_bank_that_no_part_has_faults(replay):
         ("usfcfg = tru", "not TOML"),
         ("", "streams.toml: usfcfg: expected a value, found nothing"),
         ("usfcfg = 1", "streams.toml: usfcfg: expected a valid boolean, found 1"),
-        ("usfcfg = true\ngroups = 1", "streams.toml: groups: expected no such key, found 1"),
+        ("usfcfg = true\ngroups = 1", "streams.toml: groups: expected one of usfcfg, group, found 'groups'"),
         ("usfcfg = true\n\n[[group]]\nbank = 0", "streams.toml: line 3, group 0: id: expected a value"),
         (
             GOOD + "[[group]]\nid = 0x8000\nbank = 0",
@@ -72,7 +72,7 @@ def test_a_bank_that_no_part_has_faults(replay):
         ),
         (GOOD.replace("bank = 0", ""), "line 4, group 0: expected a bank with type translate, found nothing"),
         (GOOD + "bank = 1", "line 9, group 1: expected no bank with type bypass"),
-        (GOOD + "banc = 1", "line 9, group 1: banc: expected no such key, found 1"),
+        (GOOD + "banc = 1", "line 9, group 1: banc: expected one of id, mask, type, bank, found 'banc'"),
         (
             GOOD.replace("bank = 0", "bank = 2"),
             "unknown bank: --streams",
