@@ -13,7 +13,7 @@ import numpy as np
 
 from smmucore.blocks import copy
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.records import NEVER
 from smmucore.registers import FSR_FAULT, FSR_SS
 from smmucore.staged import can_stage, put_back, put_back_values, translate_block
@@ -87,10 +87,17 @@ def earlier(t, at, n, horizon):
     return low
 
 
+@inlined
+def slots_of(sim, tbu):
+    """Return the first slot of a TBU's two channels, and the one after their last."""
+    return 2 * tbu * sim.hw.slots, (2 * tbu + 2) * sim.hw.slots
+
+
 @kernel
 def save_times(sim, tbu):
     """Keep what `pace` changes."""
-    copy(sim.slot_free, sim.kept_slot_free)
+    first, end = slots_of(sim, tbu)
+    copy(sim.slot_free[first:end], sim.kept_slot_free[first:end])
     copy(sim.walk_free[tbu], sim.kept_walk_free)
     copy(sim.mmu.utlb.ready[tbu], sim.mmu.utlb.kept_ready[tbu])
     copy(sim.mmu.tlb.ready[0], sim.mmu.tlb.kept_ready[0])
@@ -99,7 +106,8 @@ def save_times(sim, tbu):
 @kernel
 def undo_times(sim, tbu):
     """Put it back."""
-    copy(sim.kept_slot_free, sim.slot_free)
+    first, end = slots_of(sim, tbu)
+    copy(sim.kept_slot_free[first:end], sim.slot_free[first:end])
     copy(sim.kept_walk_free, sim.walk_free[tbu])
     copy(sim.mmu.utlb.kept_ready[tbu], sim.mmu.utlb.ready[tbu])
     copy(sim.mmu.tlb.kept_ready[0], sim.mmu.tlb.ready[0])

@@ -282,33 +282,12 @@ def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     sim.clock.queued += 1
 
 
-# The same off the hit path, where a call costs less than the code would at each place.
-
-
-@kernel
-def late_event(sim, ev, at):
-    """Let an access of lane 0 arrive now."""
-    offer_event(sim, ev, at, sim.clock.now)
-
-
-@kernel
-def late_offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
-    """Let an access of an injected lane arrive at `t`."""
-    offer(sim, t, ch, iova, need, intended, requester, flags, deadline)
-
-
-@kernel
-def late_issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
-    """Try to issue an access that has waited in its channel's queue."""
-    return issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial)
-
-
 @kernel
 def issue_head(sim, ch, t):
     """Try to issue the head of a channel's queue."""
     channel = sim.channels[ch]
     row = sim.queues[ch, channel.first]
-    retry = late_issue(
+    retry = issue(
         sim, t, ch, row.iova, row.need, row.intended, row.requester, row.access, row.deadline, row.serial
     )
     if retry != ISSUED:
@@ -337,7 +316,7 @@ def lane_access(sim, k, t):
     ch = channel_of(sim, lane.requester, lane.op)
     need = rights_needed(lane.op, UNPRIVILEGED)
     flags = fsynr0_flags(lane.op, UNPRIVILEGED)
-    late_offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
+    offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
 
 
 @kernel
@@ -369,7 +348,7 @@ def trace_event(sim, ev, at):
     prot = np.int64(ev.prot[at])
     b = sim.requesters[np.int64(ev.requester[at])].space
     if op <= EXEC:
-        late_event(sim, ev, at)
+        offer_event(sim, ev, at, sim.clock.now)
         return MAP_OK
     if op == TLBI and prot & TLBI_KIND_MASK == TLBI_SYNC:
         if sim.clock.sync == 0:
