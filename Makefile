@@ -15,7 +15,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format perf-yardstick perf-memory pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -48,6 +48,12 @@ format: setup ## rewrite the code in the house style
 
 perf-yardstick: setup ## time our replay against the same machine in C++ (needs g++, a quiet machine, minutes)
 	@$(BIN)/python -m bench.yardstick.run $(ARGS)
+
+perf-compile: setup ## time the compilation of every kernel, from cold and from the cache
+	@$(BIN)/python -m bench.yardstick.compilation
+
+perf-stages: setup ## time each stage of a block's replay
+	@$(BIN)/python -m bench.yardstick.stages
 
 perf-memory: setup ## replay 200 M accesses from a file, and print the memory that takes (minutes)
 	@$(BIN)/python -m bench.yardstick.memory $(ARGS)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.yardstick import cpp, ours, run, traces
+from bench.yardstick import compilation, cpp, ours, run, stages, traces
+from smmucore.kernel import cache_root
 from smmucore.translate import Translator
 from tests.core.test_two_level import reference
 from traces.events import READ
@@ -144,3 +145,24 @@ def test_a_disagreement_names_the_count_and_both_sides() -> None:
     same = dict.fromkeys(run.COUNTS, 1)
     with pytest.raises(run.DisagreementError, match="zipf: walks: plain counts 1, staged 2"):
         run.check("zipf", {"plain": same, "staged": {**same, "walks": 2}})
+
+
+def test_the_stages_that_are_timed_leave_what_a_replay_leaves(machine: Translator) -> None:
+    iova = traces.iovas("zipf", 4 * stages.BLOCK)
+    machine.restart(ours.HARDWARE.caches)
+    machine.count(ours.block(READ, iova))
+    replayed = machine.mmu
+    machine.restart(ours.HARDWARE.caches)
+    state = (machine._stages, machine.mmu, machine.mem, machine.regimes, machine.banks, machine._kinds)
+    assert stages.run_to(len(stages.STAGES), *state, ours.block(READ, iova)) == 4
+    for name in ("utlb", "tlb", "walk0"):
+        for field in ("words", "values"):
+            ran, wanted = (getattr(getattr(mmu, name), field) for mmu in (machine.mmu, replayed))
+            assert np.array_equal(ran, wanted), (name, field)
+
+
+def test_loading_kernels_from_the_cache_compiles_none() -> None:
+    folder = str(cache_root())
+    compilation.measure(folder)
+    _, _, loaded, compiled = compilation.measure(folder)
+    assert (loaded > 5, compiled) == (True, 0)
