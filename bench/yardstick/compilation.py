@@ -1,7 +1,7 @@
-"""``python -m bench.yardstick.compilation``: seconds to compile every kernel from cold, and to load them again.
+"""``python -m bench.yardstick.compilation``: seconds to compile every kernel, and to load them again.
 
-Two processes, one after the other, with a cache folder of their own. Each makes a timed replay, a translate-only
-one and a reach curve: between them they call every kernel but those that only tests call.
+Two processes, one after the other, with a cache folder of their own.  Each makes a timed replay, a
+translate-only one and a reach curve: between them they call every kernel but those that only tests call.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
         for what in ("from cold", "from cache"):
             wall, cpu, loaded, compiled = measure(folder)
             print(
-                f"{what:<11}{wall:6.1f} s, {cpu:.1f} s of CPU: {compiled} entries compiled, {loaded} loaded"
+                f"{what:<11}{wall:6.1f} s, {cpu:.1f} s of CPU; kernels: {compiled} compiled, {loaded} loaded"
             )
     return 0
 

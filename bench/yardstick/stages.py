@@ -1,13 +1,14 @@
 """``python -m bench.yardstick.stages``: where a block's time goes, stage by stage.
 
-A stage's time is the difference that it makes to those before it, the best of several turns each: differences of
-noisy times, so a small one means nothing.
+A stage's time is the difference that it makes to those before it, the best of several turns each:
+differences of noisy times, so a small one means nothing.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 from bench.yardstick import ours, traces
@@ -73,7 +74,7 @@ def main() -> int:
     print("".join(f"{head:>11}" for head in ("trace", *STAGES, "all")))
     for name in traces.NAMES:
         best = measure(machine, name)
-        steps = [after - before for before, after in zip(best, best[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(best)]
         print(f"{name:>11}" + "".join(f"{ns:>11.2f}" for ns in (*steps, best[-1])))
     return 0
 
