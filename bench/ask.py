@@ -11,7 +11,7 @@ from bench.units import duration, positive_duration
 from smmucore import clients, costs, hardware, policies
 from smmucore.costs import Profile
 from smmucore.hardware import Hardware
-from smmucore.policies import Policy
+from smmucore.policy import Policy
 
 if TYPE_CHECKING:
     from bench.run import Case

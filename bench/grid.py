@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.errors import UsageError
 from bench.run import Case, Row, Runner
 from bench.units import exact_ns
 from smmucore.hardware import PRESETS, Hardware
-from smmucore.policies import POLICIES, Policy
+from smmucore.policies import POLICIES
+from smmucore.policy import Policy
 
 #: What `--pace` means where the clock of the trace is not real.
 PACE_RANGE = "assumption, range 1ns to 100ns"
@@ -41,7 +43,8 @@ def compare(
     ----------
     case : Case
     policies, hardware : sequence
-        Each once; the rows come in the catalogues' order, hardware first.
+        Each once; the rows come in the catalogues' order, hardware first.  There is none of a policy that is not about that
+        hardware (P4v).
     threads : int
         The rows do not depend on it.
     progress : callable, optional
@@ -51,7 +54,12 @@ def compare(
     chips = sorted(dict.fromkeys(hardware_names(hardware)), key=_place)
     ids = sorted({policy.id for policy in policies}, key=list(POLICIES).index)
     by_name = {preset.name: preset for preset in hardware}
-    cells = [(POLICIES[p], by_name[h]) for h in chips for p in ids]
+    cells = [
+        (POLICIES[p], by_name[h]) for h in chips for p in ids if POLICIES[p].is_about(by_name[h].second_fault)
+    ]
+    if not cells:
+        expected = "hardware that terminates what faults during a stall, as qcom-smmu-v2"
+        raise UsageError("nothing to run", f"policy {', '.join(ids)}", expected, ", ".join(chips))
     # Not in this thread: a signal then finds it waiting, and not in a kernel.
     pool = ThreadPoolExecutor(max_workers=threads)
     rows: dict[int, Row] = {}

@@ -20,7 +20,7 @@ from smmucore.costs import Profile
 from smmucore.hardware import Hardware
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
 from smmucore.mmu import SpaceError
-from smmucore.policies import Policy
+from smmucore.policy import Policy
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
 from smmucore.streams import StreamTable
 

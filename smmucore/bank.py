@@ -131,8 +131,11 @@ def resolve(bank, hw, slot, number, bits, far, fsynr0):
 
 @kernel
 def admit(bank, hw):
-    """Decide for an innocent access that issues now (H7): PROCEED, HOLD or REFUSE."""
-    if bank.sctlr & SCTLR_HUPCF or bank.fsr & (FSR_FAULT | FSR_SS) == 0:
+    """Decide for an innocent access that issues now (H7): PROCEED, HOLD or REFUSE.
+
+    Where CFCFG and HUPCF are read-only the others always go on.
+    """
+    if hw.stalls == 0 or bank.sctlr & SCTLR_HUPCF or bank.fsr & (FSR_FAULT | FSR_SS) == 0:
         return PROCEED
     return HOLD if stalls(bank, hw) else REFUSE
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smmucore.policies import Policy, mapped_resume
+from smmucore.drivers import KGSL_RESUME
+from smmucore.policies import mapped_resume
+from smmucore.policy import Policy
 from smmucore.steps import (
+    EAGAIN,
+    EBUSY,
     EFAULT,
+    EINVAL,
     ENOSYS,
     IF_DUMP,
     IF_NO_DUMP,
+    IF_SS,
     OK,
     Step,
     capture,
+    cfie,
     client_reads,
     log,
     map_page,
@@ -35,7 +42,8 @@ class Client:
     """One client: `build` gives its inline and its worker's steps under a policy.
 
     `returns` is its code when it does not defer; `dumps`, whether it takes a crash dump at the first
-    fault; `pages`, whether it maps pages.
+    fault; `pages`, whether it maps pages; `never_else`, that it returns the same code whatever it leaves
+    to its worker.
     """
 
     name: str
@@ -45,6 +53,7 @@ class Client:
     dumps: bool
     build: Build
     pages: bool = False
+    never_else: bool = False
 
 
 def _info(policy: Policy) -> tuple[Step, ...]:
@@ -72,10 +81,13 @@ def _nodump(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
 
 
 def _worker(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    if policy.work:
+        return _inline(policy)  # it is in a worker already
     inline = (
         *_info(policy),
         *_under(policy.client_resume, IF_NO_DUMP),
         log(1, site=1),
+        *_under(policy.client_defers, IF_DUMP),
         wake().when_also(IF_DUMP),
     )
     return inline, (capture(), *_worker_resume(policy))
@@ -91,9 +103,16 @@ def _inline(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
 
 
 def _pager(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-    if policy.client_resumes:
-        return (wake(),), (map_page(), *mapped_resume(_worker_resume(policy)))
+    if policy.defers and policy.retry_code != EAGAIN:
+        return (*policy.client_defers, wake()), (map_page(), *mapped_resume(_worker_resume(policy)))
     return (map_page(policy.retry_code, EFAULT),), ()
+
+
+def _kgsl(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    inline = (*_under(cfie(on=False), IF_SS), log(1, site=1))
+    if policy.work:
+        return (*inline, capture(), *KGSL_RESUME), ()
+    return (*inline, wake()), (capture(), *KGSL_RESUME)
 
 
 CLIENTS = {
@@ -130,6 +149,31 @@ CLIENTS = {
             OK,
             True,
             _inline,
+        ),
+        Client(
+            "display",
+            "a display driver looks at the fault and leaves it to the core",
+            "drm/msm msm_disp_fault_handler: -ENOSYS",
+            ENOSYS,
+            False,
+            _none,
+        ),
+        Client(
+            "kgsl",
+            "KGSL masks CFIE and recovers from a worker, whatever the core does",
+            "downstream kgsl_iommu.c (msm-5.15 class): -EBUSY, then CFCFG and HUPCF off, FSR, RESUME, FSR, CFIE",
+            EBUSY,
+            False,
+            _kgsl,
+            never_else=True,
+        ),
+        Client(
+            "einval",
+            "a client that returns -EINVAL by accident and does nothing",
+            "the case of the thread of January 2021: any other error",
+            EINVAL,
+            False,
+            _none,
         ),
         Client(
             "pager",

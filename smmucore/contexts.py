@@ -177,7 +177,7 @@ def wake_thread(host, b, now):
     irq = host.contexts[b]
     c = host.banks.size + b
     thread = host.contexts[c]
-    host.lines[b].masked = 1
+    host.lines[b].masked += 1
     irq.state = EXIT
     irq.t_next = now + host.cost.oneshot_exit
     thread.state = WAKING
@@ -202,7 +202,7 @@ def unmask(host, c, now):
     """A ONESHOT thread has ended: the line is open again, and taken at once if it is up."""
     b = host.contexts[c].bank
     irq = host.contexts[b]
-    host.lines[b].masked = 0
+    host.lines[b].masked -= 1
     note_interrupt(host.lines[b], host.contexts[c].handled != 0, now)
     leave(host, c, now)
     if irq.state == IDLE and line_is_up(host, b):

@@ -11,20 +11,20 @@ from smmucore.contexts import HARD_IRQ
 from smmucore.kernel import kernel
 from smmucore.linux import PRINTED_WITH_SUMMARY, SUPPRESSED, ratelimit
 from smmucore.records import NOBODY
-from smmucore.registers import FSR_ALL_ONES, FSR_SS, RESUME_RETRY, RESUME_TERMINATE, SCTLR_CFIE
+from smmucore.registers import FSR_ALL_ONES, FSR_SS, RESUME_RETRY, RESUME_TERMINATE
 from smmucore.steps import (
     BY_MAPPED,
     BY_RETRY,
     BY_RETURN,
     CAPTURE,
-    CFIE_OFF,
-    CFIE_ON,
     CHECK,
     IF_DUMP,
     IF_NO_DUMP,
     IF_NOT_DUMPED,
     IF_SS,
     IRQ_NONE,
+    IRQ_OFF,
+    IRQ_ON,
     LOCK,
     LOG,
     MAP_PAGE,
@@ -35,6 +35,8 @@ from smmucore.steps import (
     REPORT,
     RET_MASK,
     RETURN,
+    SCTLR_CLEAR,
+    SCTLR_SET,
     UNLOCK,
     WAKE,
     WRITE_FSR_ALL,
@@ -51,8 +53,9 @@ WOKE = 4
 MAPS = 5  # the page at the pass's FAR is to be mapped; set ctx.mapped and ctx.ret
 UNLOCKED = 6
 SPINS = 7  # the lock is held by another context
-RETURNED = 8  # with IRQ_HANDLED
-RETURNED_NONE = 9
+SWITCHED = 8  # the line was closed (value 1) or opened (0) at the interrupt controller
+RETURNED = 9  # with IRQ_HANDLED
+RETURNED_NONE = 10
 
 
 @kernel
@@ -85,7 +88,15 @@ def begin(steps, ctx, client, cost, sites, counters, now):
         return cost.mmio_read
     if op == CHECK:
         return cost.check
-    if op == WRITE_FSR_READ or op == WRITE_FSR_ALL or op == WRITE_RESUME or op == CFIE_OFF or op == CFIE_ON:
+    if (
+        op == WRITE_FSR_READ
+        or op == WRITE_FSR_ALL
+        or op == WRITE_RESUME
+        or op == SCTLR_CLEAR
+        or op == SCTLR_SET
+    ):
+        return cost.mmio_write
+    if op == IRQ_OFF or op == IRQ_ON:
         return cost.mmio_write
     if op == REPORT:
         return cost.report
@@ -148,7 +159,7 @@ def perform(steps, ctx, me, bank, hw, client, counters):
         For RESUME_DID: the transaction and its fault number; else NOBODY, 0.
     value : int64
         For RESUME_DID: RESUME_RETRY or RESUME_TERMINATE.  For WROTE: the fault whose record was
-        cleared unread, or 0.
+        cleared unread, or 0.  For SWITCHED: 1 if closed.
     """
     op = steps[ctx.pc].op
     arg = steps[ctx.pc].arg
@@ -191,13 +202,13 @@ def perform(steps, ctx, me, bank, hw, client, counters):
         if number != ctx.means:
             counters.resume_stray += 1
         return RESUME_DID, slot, number, _resume_value(arg, ctx)
-    if op == CFIE_OFF:
+    if op == SCTLR_CLEAR:
         counters.mmio_writes += 1
-        bank.sctlr &= ~SCTLR_CFIE
+        bank.sctlr &= ~arg
         return WROTE, NOBODY, 0, 0
-    if op == CFIE_ON:
+    if op == SCTLR_SET:
         counters.mmio_writes += 1
-        bank.sctlr |= SCTLR_CFIE
+        bank.sctlr |= arg
         return WROTE, NOBODY, 0, 0
     if op == LOCK:
         if bank.lock != NOBODY:
@@ -209,6 +220,8 @@ def perform(steps, ctx, me, bank, hw, client, counters):
         bank.lock = NOBODY
         ctx.irqs_off = 0
         return UNLOCKED, NOBODY, 0, 0
+    if op == IRQ_OFF or op == IRQ_ON:
+        return SWITCHED, NOBODY, 0, 1 if op == IRQ_OFF else 0
     if op == WAKE:
         return WOKE, NOBODY, 0, 0
     if op == CAPTURE:

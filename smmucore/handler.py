@@ -101,6 +101,9 @@ def act(sim, c, consequence, slot, number, value, now):
         cpu.look_at_line(host, b, now)
     elif consequence == dispatch.WOKE:
         cpu.queue_work(host, b, c, now)
+    elif consequence == dispatch.SWITCHED:
+        host.lines[b].masked += 1 if value != 0 else -1
+        cpu.look_at_line(host, b, now)
     elif consequence == dispatch.MAPS:
         map_for(sim, ctx, value)
     elif consequence == dispatch.UNLOCKED:

@@ -195,10 +195,38 @@ _REFERENCE = replace(
     },
 )
 
-PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL, _REFERENCE)}
+_THUNDERX = replace(
+    _MMU500,
+    name="thunderx-smmuv2",
+    title="Cavium ThunderX SMMUv2: it cannot stall",
+    stalls=False,
+    sources={
+        **_MMU500.sources,
+        "stalls": "Cavium BDK SMMU registers: CFCFG and HUPCF are read-only; always terminate, always process",
+        "second_fault": "of no effect: nothing stalls",
+        "resume_needs_fsr_clear": "of no effect: nothing stalls",
+        "ss_asserts_irq": "of no effect: SS is always 0",
+        "slots": "assumption: as mmu500",
+        "walk_slots": "assumption: as mmu500",
+    },
+)
 
-#: What a comparison runs unless told otherwise: the yardstick's machine answers no question about faults.
-COMPARED = tuple(preset for preset in PRESETS.values() if preset is not _REFERENCE)
+_HELD = replace(
+    _MMU500,
+    name="held-until-resume",
+    title="The implementation-defined corner: the line stays up until RESUME",
+    irq_held_until_resume=True,
+    sources={
+        **_MMU500.sources,
+        "irq_held_until_resume": "allowed by the architecture (Robin Murphy, iommu list, 2021-01-22, archive "
+        "a3d559a239b5); no such part is known",
+    },
+)
+
+PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL, _THUNDERX, _HELD, _REFERENCE)}
+
+#: What a comparison runs unless told otherwise: the parts that the argument is about.
+COMPARED = (_MMU500, _SMMU_V2, _IDEAL)
 
 
 def find(text: str) -> Hardware:

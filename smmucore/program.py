@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from smmucore.clients import Client
-from smmucore.policies import Policy
+from smmucore.policy import Policy
 from smmucore.records import STEP, rows
 from smmucore.registers import SCTLR_AFE, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_CFRE, SCTLR_HUPCF, SCTLR_M, SCTLR_TRE
 from smmucore.steps import REPORT, Step, done
@@ -33,14 +33,22 @@ class Listing:
 def listing(policy: Policy, client: Client) -> Listing:
     """Put the client's inline steps behind REPORT, and end both parts with a RETURN."""
     inline, worker = client.build(policy)
-    handler: list[Step] = []
-    called = False
-    for step in policy.handler:
-        handler.append(step)
+    handler = _with_client(policy.handler, inline)
+    if policy.work:
+        worker = _with_client(policy.work, inline)
+    elif not any(step.op == REPORT for step in policy.handler):
+        worker = ()  # nobody is told
+    return Listing(handler, (*worker, done()) if worker else ())
+
+
+def _with_client(steps: tuple[Step, ...], inline: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return `steps` with the client's behind REPORT."""
+    made: list[Step] = []
+    for step in steps:
+        made.append(step)
         if step.op == REPORT:
-            handler.extend(inline)
-            called = True
-    return Listing(tuple(handler), (*worker, done()) if worker and called else ())
+            made.extend(inline)
+    return tuple(made)
 
 
 def report_argument(policy: Policy, client: Client) -> int:
@@ -48,10 +56,12 @@ def report_argument(policy: Policy, client: Client) -> int:
 
     A client that leaves the resume to its worker returns what the policy wants for that.
     """
-    deferred = policy.defers_with if policy.client_resumes else client.returns
+    deferred = policy.defers_with if policy.defers else client.returns
     _, worker = client.build(policy)
     plain = deferred if worker and client.pages else client.returns
     dumping = deferred if worker else client.returns
+    if client.never_else:
+        plain = dumping = client.returns
     return int(client.dumps) << 16 | dumping << 8 | plain
 
 
@@ -67,10 +77,10 @@ def program(policy: Policy, client: Client) -> Program:
     return Program(flat, 0, len(parts.handler) if parts.worker else NOWHERE)
 
 
-def sctlr(policy: Policy) -> int:
-    """Return the SCTLR value the policy's driver programs."""
+def sctlr(policy: Policy, second_fault: str = "terminate") -> int:
+    """Return the SCTLR value the policy's driver programs, on a part with this `second_fault`."""
     value = SCTLR_M | SCTLR_TRE | SCTLR_AFE | SCTLR_CFRE | SCTLR_CFIE
-    if policy.cfcfg:
+    if policy.cfcfg and policy.stalls_where in ("", second_fault):
         value |= SCTLR_CFCFG
     if policy.hupcf:
         value |= SCTLR_HUPCF

@@ -83,7 +83,7 @@ CONTEXT = np.dtype(
 
 LINE = np.dtype(
     [
-        ("masked", "i8"),  # ONESHOT: from the wake-up to the end of the thread
+        ("masked", "i8"),  # ONESHOT, from the wake-up to the end of the thread; each DISABLE_IRQ besides
         ("disabled", "i8"),  # by the spurious-interrupt detector
         ("entries", "i8"),  # K5: entries counted towards the next judgement
         ("unhandled", "i8"),

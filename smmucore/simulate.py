@@ -19,7 +19,7 @@ from smmucore.invariants import check
 from smmucore.linux import SITES
 from smmucore.mmu import mmu
 from smmucore.pagetable import MAP_ERRORS, MAP_OK, grown, map_range, tables_needed
-from smmucore.policies import Policy
+from smmucore.policy import Policy
 from smmucore.program import program, sctlr
 from smmucore.records import (
     ARRIVAL,
@@ -200,7 +200,7 @@ def build(setup: Setup) -> Sim:
     banks = rows(BANK, nb)
     banks.head = NOBODY
     banks.lock = NOBODY
-    banks.sctlr = sctlr(setup.policy)
+    banks.sctlr = sctlr(setup.policy, hw.second_fault)
     contexts = rows(CONTEXT, 3 * nb)
     for b in range(nb):
         for kind, name in ((HARD_IRQ, "irq"), (THREAD, "thread"), (WORKER, "worker")):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from smmucore.registers import SCTLR_CFCFG, SCTLR_CFIE, SCTLR_HUPCF
+
 # --- what a step does ------------------------------------------------------------------
 READ_FSR = 0
 READ_FAR = 1
@@ -20,14 +22,16 @@ LOG = 6
 WRITE_FSR_READ = 7
 WRITE_FSR_ALL = 8
 WRITE_RESUME = 9
-CFIE_OFF = 10
-CFIE_ON = 11
+SCTLR_CLEAR = 10
+SCTLR_SET = 11
 LOCK = 12
 UNLOCK = 13
 WAKE = 14
 CAPTURE = 15
 MAP_PAGE = 16
 RETURN = 17
+IRQ_OFF = 18
+IRQ_ON = 19
 
 # --- codes a client returns (and RETURN's argument: 0 IRQ_NONE, 1 IRQ_HANDLED) --------------
 OK = 0
@@ -153,8 +157,24 @@ def cfie(on: bool) -> tuple[Step, ...]:
     """Read SCTLR and write it back with CFIE on or off."""
     return (
         read("SCTLR"),
-        Step(CFIE_ON if on else CFIE_OFF, 0, 0, f"WRITE SCTLR {'| CFIE' if on else '& ~CFIE'}"),
+        Step(SCTLR_SET if on else SCTLR_CLEAR, SCTLR_CFIE, 0, f"WRITE SCTLR {'| CFIE' if on else '& ~CFIE'}"),
     )
+
+
+def sctlr_clear(*names: str) -> tuple[Step, ...]:
+    """Read SCTLR and write it back with the bits called `names` (CFCFG, HUPCF) off."""
+    bits = sum({"CFCFG": SCTLR_CFCFG, "HUPCF": SCTLR_HUPCF, "CFIE": SCTLR_CFIE}[name] for name in names)
+    return (read("SCTLR"), Step(SCTLR_CLEAR, bits, 0, f"WRITE SCTLR & ~({'|'.join(names)})"))
+
+
+def irq_off() -> Step:
+    """Close the line at the interrupt controller (disable_irq_nosync)."""
+    return Step(IRQ_OFF, 0, 0, "DISABLE_IRQ")
+
+
+def irq_on() -> Step:
+    """Open the line that `irq_off` has closed (enable_irq)."""
+    return Step(IRQ_ON, 0, 0, "ENABLE_IRQ")
 
 
 def lock() -> Step:

@@ -7,7 +7,8 @@ import click
 from bench import ask, options
 from bench.output import print_json, print_pairs, print_table
 from smmucore.clients import CLIENTS, Client
-from smmucore.policies import POLICIES, Policy
+from smmucore.policies import POLICIES
+from smmucore.policy import Policy
 from smmucore.program import listing, sctlr
 from smmucore.steps import Step
 

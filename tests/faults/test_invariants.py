@@ -12,7 +12,7 @@ from smmucore import clients, costs, hardware, policies
 from smmucore.counters import NAMES
 from smmucore.histogram import FROM_ISSUE
 from smmucore.invariants import InvariantError, check
-from smmucore.policies import FAULT_OR_SS, Policy
+from smmucore.policy import FAULT_OR_SS, Policy
 from smmucore.simulate import Lane, Premapped, Requester, Setup, simulate
 from smmucore.spaces import linux
 from smmucore.steps import (

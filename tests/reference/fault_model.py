@@ -175,7 +175,9 @@ class Machine:
 
         policy, client = POLICIES[setup.policy](), CLIENTS[setup.client]()
         banks = 1 + max(space for _, space, _ in setup.requesters)
-        self.banks = [ContextBank(n, setup.hw, policy.cfcfg, policy.hupcf, self) for n in range(banks)]
+        self.banks = [
+            ContextBank(n, setup.hw, policy.stalls_on(setup.hw), policy.hupcf, self) for n in range(banks)
+        ]
         self.lines = [Line(self, bank, policy, client) for bank in self.banks]
         self.contexts: list[Context] = [line.hard for line in self.lines]
         self.contexts += [line.thread for line in self.lines]

@@ -72,7 +72,7 @@ class ContextBank:
         self.path = path
         self.cfie = True
         self.cfcfg = cfcfg and hw["stalls"]
-        self.hupcf = hupcf
+        self.hupcf = hupcf or not hw["stalls"]
         self.fsr = 0
         self.far = 0
         self.fsynr0 = 0
@@ -195,6 +195,12 @@ class ContextBank:
 
     def write_cfie(self, cfie: bool) -> None:
         self.cfie = cfie
+        self._drain()
+
+    def no_more_stalls(self) -> None:
+        """SCTLR with CFCFG and HUPCF off."""
+        self.cfcfg = False
+        self.hupcf = not self.hw["stalls"]
         self._drain()
 
     def _drain(self) -> None:

@@ -94,6 +94,7 @@ class Line:
         self.thread = Context(THREAD, bank, cpus["thread"])
         self.work = Context(WORKER, bank, cpus["work"])
         self.masked = False
+        self.switched_off = 0
         self.disabled = False
         self.deliver_at: int | None = None
         self.pending = False  #: delivered, and waiting for its CPU
@@ -105,7 +106,7 @@ class Line:
 
     @property
     def wants_cpu(self) -> bool:
-        return self.bank.line_up and not self.masked and not self.disabled
+        return self.bank.line_up and not self.masked and not self.switched_off and not self.disabled
 
     def settle(self) -> None:
         """Start a delivery where one is due."""
@@ -168,7 +169,7 @@ class Line:
         while self.work_pending is not None:  # once awake, it takes what has been queued meanwhile
             p, self.work_pending = self.work_pending, None
             self.machine.pass_begins(self.work)
-            yield from self.client.worker(Steps(self, self.work, p), p, self.policy)
+            yield from self.policy.work(Steps(self, self.work, p), p, self.client)
             yield Step(0)  # RETURN
             self.work.pass_began = None
 
@@ -285,6 +286,17 @@ class Steps:
 
     def write_cfie(self, cfie: bool) -> Step:
         return self._write(lambda: self.bank.write_cfie(cfie))
+
+    def no_more_stalls(self) -> Step:
+        return self._write(self.bank.no_more_stalls)
+
+    def switch_irq(self, on: bool) -> Step:
+        """disable_irq_nosync() and enable_irq()."""
+
+        def effect() -> None:
+            self.line.switched_off += -1 if on else 1
+
+        return Step(self.costs["mmio_write"], effect)
 
     def lock(self) -> Step:
         """Interrupts are off from the start of the step, so that a spin cannot be interrupted."""
