@@ -43,8 +43,8 @@ def compare(
     ----------
     case : Case
     policies, hardware : sequence
-        Each once; the rows come in the catalogues' order, hardware first.  There is none of a policy that is not about that
-        hardware (P4v).
+        Each once; the rows come in the catalogues' order, hardware first.  There is none of a
+        policy that is not about that hardware (P4v).
     threads : int
         The rows do not depend on it.
     progress : callable, optional

@@ -161,7 +161,7 @@ CLIENTS = {
         Client(
             "kgsl",
             "KGSL masks CFIE and recovers from a worker, whatever the core does",
-            "downstream kgsl_iommu.c (msm-5.15 class): -EBUSY, then CFCFG and HUPCF off, FSR, RESUME, FSR, CFIE",
+            "downstream kgsl_iommu.c (msm-5.15 class): -EBUSY; CFCFG, HUPCF off, FSR, RESUME, FSR, CFIE",
             EBUSY,
             False,
             _kgsl,

@@ -202,7 +202,7 @@ _THUNDERX = replace(
     stalls=False,
     sources={
         **_MMU500.sources,
-        "stalls": "Cavium BDK SMMU registers: CFCFG and HUPCF are read-only; always terminate, always process",
+        "stalls": "Cavium BDK SMMU registers: CFCFG, HUPCF read-only; terminates, and goes on",
         "second_fault": "of no effect: nothing stalls",
         "resume_needs_fsr_clear": "of no effect: nothing stalls",
         "ss_asserts_irq": "of no effect: SS is always 0",

@@ -11,7 +11,7 @@ from smmucore.steps import BY_MAPPED, BY_TERMINATE, Step, resume
 #: By number, then what was only argued for, then ours.
 _ORDER = (
     *("P0", "P1", "P2", "P2b", "P3", "P4", "P4v", "P5", "P6", "P7", "P7w", "P8", "P12", "P13", "P16", "P17"),
-    *("will-2021", "jordan-2021", "jordan-2021-masked", "jordan-2021-masked-irq", "robin-rob-2021"),
+    *("will-2021", "jordan-2021", "jordan-2021-masked", "jordan-2021-irq", "robin-rob-2021"),
     *("rob-2025", "reread-clear", "clear-all"),
 )
 _BY_ID = {policy.id: policy for policy in (*MAINLINE, *PROPOSALS, *DRIVERS)}

@@ -141,10 +141,10 @@ PROPOSALS = (
     ),
     replace(
         _P3,
-        id="jordan-2021-masked-irq",
+        id="jordan-2021-irq",
         name="client-disables-irq",
         kernel="what the thread of January 2021 assumes",
-        source="Jordan Crouse, iommu list, 2021-01-25: the client masks interrupts; by disable_irq is our reading",
+        source="Jordan Crouse, iommu list, 2021-01-25: the client masks; by disable_irq is our reading",
         why="P3, and the client calls disable_irq_nosync in its handler until its worker is done",
         client_defers=(irq_off(),),
         worker_resume=(*_P3.worker_resume, irq_on()),

@@ -517,7 +517,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "P0": P0, "P1": P1, "P2": P2, "P2b": P2b, "P3": P3, "P4": P4, "P7": P7, "P8": P8,
     "P4v": P4, "P5": P5, "P6": P6, "P7w": P7w, "P12": P12, "P13": P13, "P16": P16, "P17": P17,
     "will-2021": Will2021, "jordan-2021": Jordan2021, "jordan-2021-masked": JordanMasked,
-    "jordan-2021-masked-irq": JordanMaskedIrq, "robin-rob-2021": RobinRob2021, "rob-2025": Rob2025,
+    "jordan-2021-irq": JordanMaskedIrq, "robin-rob-2021": RobinRob2021, "rob-2025": Rob2025,
     "reread-clear": RereadClear, "clear-all": ClearAll,
 }  # fmt: skip
 
