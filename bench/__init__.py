@@ -41,7 +41,8 @@ def compare(
     threads : int
         Does not change the result.
     **options
-        As `bench.ask.case`: client, scenario, costs, console, changes, cpus, pace, streams, seed.
+        As `bench.ask.case`: client, scenario, costs, console, changes, cpi, clock, cpus, pace, streams,
+        seed.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.errors import UsageError
+from bench.profiles import distribution
 from bench.run import Case, Row, Runner
 from bench.units import exact_ns
 from smmucore.hardware import PRESETS, Hardware
@@ -96,9 +97,7 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
 
     trace = case.source.trace
     profile = case.costs
-    changed = {
-        name: cost.ns for name, cost in profile.costs.items() if cost.source == "set on the command line"
-    }
+    drawn = {name: distribution(how) for name, how in profile.drawn.items()}
     return {
         "trace": trace.manifest.name,
         "kind": trace.manifest.kind,
@@ -110,8 +109,11 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
         "scenario_notes": list(runner.injection.notes),
         "costs": profile.name,
         "cost_ns": {name: cost.ns for name, cost in profile.costs.items()},
-        "costs_set": changed,
-        "cpu": {"ghz": profile.cpu.ghz, "cpi": profile.cpu.cpi},
+        "cost_is": {name: cost.tag for name, cost in profile.costs.items()},
+        "costs_set": {name: cost.ns for name, cost in profile.changed.items()},
+        **({"cost_sources": {n: c.source for n, c in profile.changed.items()}} if profile.changed else {}),
+        **({"costs_drawn": drawn} if drawn else {}),
+        "cpu": {name: getattr(profile.cpu, name) for name in ("name", "ghz", "cpi", "ghz_is", "cpi_is")},
         "console": profile.console,
         "cpus": dict(case.cpus),
         "pace": "captured" if case.pace is None else exact_ns(case.pace),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from bench import ask, options
 from bench.output import console, print_json, print_pairs, print_table
+from bench.profiles import Asked
 from bench.units import show_ns
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def compare(
     from bench.table import print_result  # noqa: PLC0415
 
     print_result(console(), made)
-    _next(trace, made, saved, asked["streams"])
+    _next(trace, made, saved, asked)
 
 
 @click.command()
@@ -107,13 +109,14 @@ def _save(made: Result, out: Path | None, quiet: bool) -> Path:
     return path
 
 
-def _next(trace: str, made: Result, saved: Path, streams: Path | None) -> None:
+def _next(trace: str, made: Result, saved: Path, asked: Any) -> None:
     m = made.manifest
     worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
     same = f"{trace} --scenario {m['scenario']}"
-    same += f" --streams {streams}" if streams is not None else ""
-    for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
-        same += f" --{option} {m[option]}" if m[option] != usual else ""
+    same += f" --streams {asked['streams']}" if asked["streams"] is not None else ""
+    same += f" --client {m['client']}" if m["client"] != ask.CLIENT else ""
+    costs = Asked(*(asked[name] for name in ("costs", "console", "changes", "cpi", "clock")))
+    same += "".join(f" {shlex.quote(word)}" for word in costs.words())
     click.echo(f"\nrows saved in {saved}\nnext:")
     for command in (
         f"smmubench policies show {worst.policy} --client {worst.client}",
