@@ -94,9 +94,9 @@ def begin(steps, ctx, client, cost, sites, counters, now):
         or op == WRITE_RESUME
         or op == SCTLR_CLEAR
         or op == SCTLR_SET
+        or op == IRQ_OFF
+        or op == IRQ_ON
     ):
-        return cost.mmio_write
-    if op == IRQ_OFF or op == IRQ_ON:
         return cost.mmio_write
     if op == REPORT:
         return cost.report

@@ -69,11 +69,6 @@ class Policy:
         return self.only_where in ("", second_fault)
 
     @property
-    def client_resumes(self) -> bool:
-        """Whether RESUME is the client's to write."""
-        return bool(self.client_resume)
-
-    @property
     def defers(self) -> bool:
         """Whether a client may leave the fault to its worker."""
         return bool(self.client_resume or self.worker_resume)

@@ -13,9 +13,10 @@ from typing import Any
 from traces import events as ev
 
 from .fault_model_bank import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR, ContextBank, Fault
+from .fault_model_clients import CLIENTS
 from .fault_model_cpus import CPU_COUNTER, HARD, THREAD, WORKER, Context, Line, Ratelimit
-from .fault_model_policies import CLIENTS, POLICIES
 from .fault_model_translation import Tables, Translation, Translator, permits
+from .fault_model_variants import POLICIES
 from .sync import Sync, sync, tlbi_writes
 
 #: (t, op, requester, space, iova, size, pa, prot), intended times already paced

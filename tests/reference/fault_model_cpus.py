@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .fault_model_bank import ContextBank
-from .fault_model_policies import GPU, Client, Pass, Policy
+from .fault_model_clients import Client
+from .fault_model_policies import GPU, Pass, Policy
 
 if TYPE_CHECKING:
     from .fault_model import Machine
