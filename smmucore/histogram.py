@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from smmucore.kernel import inlined
+from smmucore.vector import bit_length
 
 SUB_BITS = 6
 SUB = 1 << SUB_BITS
 OCTAVES = 44  # up to 2**50 ns, 13 days
+#: The last latency with a bucket of its own.
+LAST_EXACT = 2 * SUB - 1
 BUCKETS = SUB * (OCTAVES + 1)
 
 FROM_INTENDED = 0
@@ -21,14 +24,9 @@ KINDS = 2
 @inlined
 def bucket_of(ns):
     """Return the bucket of a latency: its own below 64 ns, then 64 for each power of two."""
-    if ns < SUB:
-        return max(ns, 0)
-    octave = 0
-    top = ns >> SUB_BITS
-    while top > 1:
-        top >>= 1
-        octave += 1
-    return min(SUB * (octave + 1) + (ns >> octave) - SUB, BUCKETS - 1)
+    ns = max(ns, 0)
+    octave = bit_length(ns | LAST_EXACT) - SUB_BITS - 1
+    return min(SUB * octave + (ns >> octave), BUCKETS - 1)
 
 
 def highest_of(bucket: int) -> int:

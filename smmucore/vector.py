@@ -1,8 +1,9 @@
-"""One step of true LRU on a whole set at once, in vector registers (design 11).
+"""What a processor does at once and numba has no word for (design 11).
 
-What `smmucore.tlb.find` and `insert` do way by way: the entry under a key, or else the last one under its
-new key, goes to the front of its set, and those before it move back by one.  LLVM makes of it what the
-processor has.  With numba's compiler off the plain loop below runs in its place.
+`bit_length`, and one step of true LRU on a whole set in vector registers: what `smmucore.tlb.find` and
+`insert` do way by way.  The entry under a key, or else the last one under its new key, goes to the front
+of its set, and those before it move back by one.  LLVM makes of it what the processor has.  With numba's
+compiler off plain Python runs in their place.
 """
 
 from __future__ import annotations
@@ -93,3 +94,20 @@ def _step(ways: int) -> Any:
 #: and 1 if it was not there.
 lru_4 = _step(4)
 lru_8 = _step(8)
+
+
+def _plain_bit_length(value: Any) -> int:
+    return int(value).bit_length()
+
+
+@intrinsic
+def _counted_bit_length(_context: Any, _value: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(WORD, 64), zeros)
+
+    return types.int64(types.int64), generate
+
+
+#: ``bit_length(value)``: as many bits as it takes to write an int64 of at least zero.
+bit_length = _plain_bit_length if jit_disabled() else _counted_bit_length
