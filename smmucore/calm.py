@@ -23,6 +23,10 @@ from traces.events import WRITE
 ONLY = np.int64(0)
 U0 = np.uint64(0)
 U1 = np.uint64(1)
+NOBODY = np.uint16(0xFFFF)
+#: As many hits, one after the other, are timed at once.
+GROUP_SIZE = 8
+GROUP = np.uint64(GROUP_SIZE)
 
 
 @kernel
@@ -118,8 +122,9 @@ def pace(sim, ev, at, n, tbu, horizon):
     """Find when each access of a translated block issues and ends.
 
     An access issues when its channel is ready and has a free slot and, for a walk, when a walk slot is free
-    (H12).  Leaves the slots in ``st.place``, and the latencies in ``st.late``, ``st.later``, ``st.times``:
-    how often each pair of them came, one after the other.
+    (H12).  Leaves in ``sim.taken`` which access, counted from one, took each slot last, and the latencies in
+    ``st.late``, ``st.later``, ``st.times``: how often each pair of them came, one after the other, from place
+    one on.
 
     Returns
     -------
@@ -129,119 +134,216 @@ def pace(sim, ev, at, n, tbu, horizon):
         end either: what comes next could overtake it.
     """
     st, cost, hw = sim.stages, sim.cost, sim.hw
-    place, late_of, later_of, times_of, whose = st.place, st.late, st.later, st.times, st.whose
+    late_of, later_of, times_of, whose, taken = st.late, st.later, st.times, st.whose, sim.taken
     slots, missed, walked, main_slots, reads = st.slot, st.missed, st.walked, st.main_slot, st.reads
+    starts = st.start
     slot_free, walk_free = sim.slot_free, sim.walk_free[tbu]
     ready, main_ready = sim.mmu.utlb.ready[tbu], sim.mmu.tlb.ready[0]
-    times, ops = ev.t, ev.op
+    times, ops, requesters = ev.t, ev.op, ev.requester
     made = st.made
-    missed[made.misses] = np.uint16(0xFFFF)
-    walked[made.walks] = np.uint16(0xFFFF)
+    missed[made.misses] = NOBODY
+    walked[made.walks] = NOBODY
+    forget_taken(sim, tbu)
+    reads_at, writes_at = 2 * tbu, 2 * tbu + 1
+    reading, writing = sim.channels[reads_at], sim.channels[writes_at]
     count = np.uint64(hw.slots)
-    reads_at = 2 * tbu
-    writes_at = reads_at + 1
-    ready_of_reads, ready_of_writes = sim.channels[reads_at].ready, sim.channels[writes_at].ready
-    cursor_of_reads = np.uint64(sim.channels[reads_at].cursor)
-    cursor_of_writes = np.uint64(sim.channels[writes_at].cursor)
-    first_of_reads, first_of_writes = np.uint64(reads_at) * count, np.uint64(writes_at) * count
+    first_read = np.uint64(reads_at) * count
+    first_write = first_read + count
     orderly = sim.host.plan.orderly != 0
+    alike = made.alike != 0
     utlb_hit = cost.utlb_hit
     tlb_hit = utlb_hit + cost.tlb_hit
     walk_start = tlb_hit + cost.walk_cache_hit
     walk_mem = cost.walk_mem
     accept = hw.accept
     start = sim.clock.now
-    last = start
-    last_of_reads, last_of_writes = start, start
+    # The channel that the last access went through is here, the other one there.
+    is_write = False
+    first = first_read
+    here, there = first_read + np.uint64(reading.cursor), first_write + np.uint64(writing.cursor)
+    ready_here, ready_there = reading.ready, writing.ready
+    last_here, last_there = start, start
+    walkers = np.uint64(walk_free.size)
+    walker = first_walker(walk_free) if made.walks != 0 else U0
     settled = np.int64(0)  # accesses up to the last that did not have to wait
     m = U0
     w = U0
     k = U0
+    untried = U0  # accesses before it are not to be timed in groups
     latest = np.int64(0)
-    requesters = ev.requester
     # Latencies repeat: pair number `pairs` has come `same` times.
     pairs = U0
     same = 0
     late, later = np.int64(-1), np.int64(-1)
     who = requesters[np.uint64(at)]
     for r in range(made.runs):
-        slot = np.uint64(slots[r])
-        end = np.uint64(st.start[r + 1])
+        slot = np.uint64(slots[np.uint64(r)])
+        end = np.uint64(starts[np.uint64(r) + U1])
         is_miss = missed[m] == r
         while k < end:
             i = np.uint64(at) + k
-            is_write = ops[i] == WRITE
-            arrival = max(times[i], start)
-            t = max(arrival, ready_of_writes if is_write else ready_of_reads)
-            base = first_of_writes if is_write else first_of_reads
-            cursor = cursor_of_writes if is_write else cursor_of_reads
+            if (ops[i] == WRITE) != is_write:
+                is_write = not is_write
+                first = first_write if is_write else first_read
+                here, there = there, here
+                ready_here, ready_there = ready_there, ready_here
+                last_here, last_there = last_there, last_here
+            intended = times[i]
+            # Hits that need not wait, into slots side by side: a number of them at once.
+            if (
+                k >= untried
+                and k + GROUP <= end
+                and not is_miss
+                and here + GROUP <= first + count
+                and intended >= max(ready_here, last_there, start)
+            ):
+                final = times[i + GROUP - U1]
+                apart = horizon - 1 - final
+                for g in range(GROUP_SIZE):
+                    apart |= times[i + np.uint64(g)] - slot_free[here + np.uint64(g)]
+                for g in range(GROUP_SIZE - 1):
+                    apart |= times[i + np.uint64(g) + U1] - times[i + np.uint64(g)] - accept
+                if apart >= 0 and (alike or is_one_kind(ops, requesters, i)):
+                    whole = ready[slot]
+                    for g in range(GROUP_SIZE):
+                        slot_free[here + np.uint64(g)] = max(times[i + np.uint64(g)] + utlb_hit, whole)
+                    for g in range(GROUP_SIZE):
+                        taken[here + np.uint64(g)] = k + np.uint64(g) + U1
+                    if intended + utlb_hit >= whole:
+                        if late != utlb_hit or later != utlb_hit or requesters[i] != who:
+                            pairs += U1
+                            same = 0
+                            late, later = utlb_hit, utlb_hit
+                            who = requesters[i]
+                            late_of[pairs], later_of[pairs], whose[pairs] = late, later, who
+                        same += GROUP_SIZE
+                        times_of[pairs] = same
+                    else:
+                        for g in range(GROUP_SIZE):
+                            pairs += U1
+                            spent = max(utlb_hit, whole - times[i + np.uint64(g)])
+                            late_of[pairs], later_of[pairs] = spent, spent
+                            times_of[pairs], whose[pairs] = 1, requesters[i]
+                        late = np.int64(-1)
+                    latest = max(latest, final + utlb_hit, whole)
+                    last_here = final
+                    ready_here = final + accept
+                    here += GROUP
+                    here = here if here < first + count else first
+                    k += GROUP
+                    settled = np.int64(k)
+                    continue
+                untried = k + GROUP
+            arrival = max(intended, start)
+            t = max(arrival, ready_here)
             # A free slot, the first from the cursor on.
-            if slot_free[base + cursor] > t:
-                t = max(t, soonest(slot_free, base, count))
-            walker = 0
+            if slot_free[here] > t:
+                t = max(t, soonest(slot_free, first, count))
             is_walk = False
             if is_miss:
                 is_walk = walked[w] == m
                 if is_walk:
-                    for other in range(1, walk_free.size):
-                        if walk_free[other] < walk_free[walker]:
-                            walker = other
                     t = max(t, walk_free[walker])
-            if slot_free[base + cursor] > t:
-                cursor = free_from(slot_free, base, count, cursor, t)
-            waited = t > arrival
-            if t >= horizon or arrival < (last_of_reads if is_write else last_of_writes):
+            if slot_free[here] > t:
+                here = free_from(slot_free, first, count, here, t)
+            if t >= horizon or arrival < last_there:
                 return np.int64(k) if orderly else settled
             # What it finds there, and when that is complete.
             if not is_miss:
                 done = max(t + utlb_hit, ready[slot])
-            elif is_walk:
-                done = t + walk_start + np.int64(reads[w]) * walk_mem
-                walk_free[walker] = done
-                main_ready[main_slots[m]] = done
-                ready[slot] = done
-                w += U1
             else:
-                when = main_ready[main_slots[m]]
-                ready[slot] = when
-                done = max(t + tlb_hit, when)
-            if is_miss:
+                if is_walk:
+                    done = t + walk_start + np.int64(reads[w]) * walk_mem
+                    main_ready[main_slots[m]] = done
+                    ready[slot] = done
+                    w += U1
+                    # The walk slots stay in order of time.
+                    place = walker
+                    before = place - U1 if place != U0 else walkers - U1
+                    while before != walker and walk_free[before] > done:
+                        walk_free[place] = walk_free[before]
+                        place = before
+                        before = place - U1 if place != U0 else walkers - U1
+                    walk_free[place] = done
+                    walker += U1
+                    walker = walker if walker < walkers else U0
+                else:
+                    when = main_ready[main_slots[m]]
+                    ready[slot] = when
+                    done = max(t + tlb_hit, when)
                 m += U1
                 is_miss = False
             latest = max(latest, done)
-            if done - times[i] != late or done - t != later or requesters[i] != who:
-                if same != 0:
-                    late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
-                    pairs += U1
-                    same = 0
-                late, later = done - times[i], done - t
-                who = requesters[i]
-            same += 1
-            place[k] = base + cursor
-            slot_free[base + cursor] = done
-            cursor = cursor + U1 if cursor + U1 < count else U0
-            if is_write:
-                ready_of_writes = t + accept
-                cursor_of_writes = cursor
-                last_of_writes = t
-            else:
-                ready_of_reads = t + accept
-                cursor_of_reads = cursor
-                last_of_reads = t
-            last = t
+            # Without a branch, for it would often go the other way than the last time.
+            is_other = (done - intended != late) | (done - t != later) | (requesters[i] != who)
+            pairs += np.uint64(is_other)
+            same = 1 if is_other else same + 1
+            late, later, who = done - intended, done - t, requesters[i]
+            late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
+            slot_free[here] = done
             k += U1
-            if not waited:
-                settled = np.int64(k)
+            taken[here] = k
+            here += U1
+            here = here if here < first + count else first
+            ready_here = t + accept
+            last_here = t
+            settled = np.int64(k) if t == arrival else settled
     if not orderly and settled != n:
         return settled
-    sim.channels[reads_at].ready, sim.channels[writes_at].ready = ready_of_reads, ready_of_writes
-    sim.channels[reads_at].cursor = np.int64(cursor_of_reads)
-    sim.channels[writes_at].cursor = np.int64(cursor_of_writes)
-    sim.clock.now = last
-    late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
-    made.pairs = np.int64(pairs) + 1
+    if is_write:
+        here, there = there, here
+        ready_here, ready_there = ready_there, ready_here
+    reading.cursor, writing.cursor = np.int64(here - first_read), np.int64(there - first_write)
+    reading.ready, writing.ready = ready_here, ready_there
+    sim.clock.now = last_here
+    made.pairs = np.int64(pairs)
     made.latest = latest
     return n
+
+
+@inlined
+def is_one_kind(ops, requesters, i):
+    """Tell whether a group of accesses has one requester and op."""
+    others = U0
+    for g in range(1, GROUP_SIZE):
+        others |= np.uint64(ops[i + np.uint64(g)] ^ ops[i])
+        others |= np.uint64(requesters[i + np.uint64(g)] ^ requesters[i])
+    return others == U0
+
+
+@kernel
+def first_walker(walk_free):
+    """Put the times at which walk slots are free in order, as a ring; return where the first is.
+
+    Which of them is which does not matter, and most often they are in order.
+    """
+    first = 0
+    falls = 0
+    before = walk_free[walk_free.size - 1]
+    for k in range(walk_free.size):
+        if walk_free[k] < before:
+            first = k
+            falls += 1
+        before = walk_free[k]
+    if falls <= 1:
+        return np.uint64(first)
+    for k in range(1, walk_free.size):
+        when = walk_free[k]
+        place = k
+        while place > 0 and walk_free[place - 1] > when:
+            walk_free[place] = walk_free[place - 1]
+            place -= 1
+        walk_free[place] = when
+    return U0
+
+
+@kernel
+def forget_taken(sim, tbu):
+    """Note that no slot of a TBU has been taken in this block."""
+    taken = sim.taken
+    first, end = slots_of(sim, tbu)
+    for slot in range(first, end):
+        taken[slot] = 0
 
 
 @kernel
@@ -256,8 +358,8 @@ def soonest(slot_free, base, count):
 @kernel
 def free_from(slot_free, base, count, cursor, t):
     """Return the first slot of a channel from `cursor` on that is free at `t`; there is one."""
-    while slot_free[base + cursor] > t:
-        cursor = cursor + U1 if cursor + U1 < count else U0
+    while slot_free[cursor] > t:
+        cursor = cursor + U1 if cursor + U1 < base + count else base
     return cursor
 
 
@@ -273,16 +375,18 @@ def account_block(sim, ev, at, n, tbu):
     counters.tlb_hits += made.misses - made.walks
     counters.walks += made.walks
     counters.walk_reads += made.reads
-    for pair in range(made.pairs):
-        count_latencies(
-            sim, np.int64(st.whose[pair]), st.late[pair], st.later[pair], np.int64(st.times[pair])
-        )
+    count_latencies(sim)
     # Who holds which slot, where that can matter yet.
-    slots = sim.slots
-    for k in range(max(0, n - 2 * sim.hw.slots), n):
-        row = slots[np.int64(st.place[k])]
-        row.serial = clock.accesses + k + 1
-        row.requester = np.int64(ev.requester[at + k])
+    slots, slot_free, taken, requesters = sim.slots, sim.slot_free, sim.taken, ev.requester
+    first, end = slots_of(sim, tbu)
+    now = clock.now
+    before = clock.accesses
+    for slot in range(first, end):
+        number = np.int64(taken[slot])
+        if number != 0 and slot_free[slot] > now:
+            row = slots[slot]
+            row.serial = before + number
+            row.requester = np.int64(requesters[at + number - 1])
     clock.accesses += n
     clock.in_blocks += n
     clock.last_end = max(clock.last_end, made.latest)
@@ -292,11 +396,24 @@ def account_block(sim, ev, at, n, tbu):
 
 
 @kernel
-def count_latencies(sim, requester, late, later, times):
-    """Count so many latencies of one requester: from intended time, and from issue."""
-    stream = sim.requesters[requester].stream_index
-    highest = sim.highest
-    highest[stream, FROM_INTENDED] = max(highest[stream, FROM_INTENDED], late)
-    highest[stream, FROM_ISSUE] = max(highest[stream, FROM_ISSUE], later)
-    sim.histogram[stream, FROM_INTENDED, bucket_of(late)] += times
-    sim.histogram[stream, FROM_ISSUE, bucket_of(later)] += times
+def count_latencies(sim):
+    """Count a block's latencies: from intended time, and from issue."""
+    st, histogram, highest = sim.stages, sim.histogram, sim.highest
+    late_of, later_of, times_of, whose = st.late, st.later, st.times, st.whose
+    pair = U1
+    end = np.uint64(st.made.pairs) + U1
+    while pair < end:
+        who = whose[pair]
+        stream = sim.requesters[np.int64(who)].stream_index
+        from_intended, from_issue = histogram[stream, FROM_INTENDED], histogram[stream, FROM_ISSUE]
+        latest = highest[stream, FROM_INTENDED]
+        longest = highest[stream, FROM_ISSUE]
+        while pair < end and whose[pair] == who:
+            late, later, times = late_of[pair], later_of[pair], np.int64(times_of[pair])
+            latest = max(latest, late)
+            longest = max(longest, later)
+            from_intended[bucket_of(late)] += times
+            from_issue[bucket_of(later)] += times
+            pair += U1
+        highest[stream, FROM_INTENDED] = latest
+        highest[stream, FROM_ISSUE] = longest

@@ -76,6 +76,7 @@ class Sim(State):
     slot_free = array(np.int64)  # the same shape: when the slot is free; NEVER while nobody knows
     kept_slot_free = array(np.int64)  # for `smmucore.calm`
     kept_walk_free = array(np.int64)
+    taken = array(np.uint16)  # by slot: the last access of a block that took it, from one; 0: none
     walk_free = array(np.int64, 2)  # (tbus, walk_slots): when the walk slot is free
     arrivals = array(ARRIVAL)  # faults on their way, earliest first
     requesters = array(REQUESTER)

@@ -277,6 +277,7 @@ def build(setup: Setup) -> Sim:
         stages=stages(),
         kept_slot_free=np.zeros(channels * hw.slots, np.int64),
         kept_walk_free=np.zeros(hw.walk_slots, np.int64),
+        taken=np.zeros(channels * hw.slots, np.uint16),
         lanes=lanes,
         faults=rows(FAULT, 1024),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),

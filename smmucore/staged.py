@@ -151,11 +151,13 @@ def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each, c
     who = np.int64(-1)
     need = U0
     made.need = U0
+    made.alike = 0
     end = at + n
     if is_alike(ev.requester[at:end]) and is_alike(ev.op[at:end]) and is_alike(ev.prot[at:end]):
         who = np.int64(ev.requester[at])
         need = rights_needed(np.int64(ev.op[at]), np.int64(ev.prot[at]))
         made.need = need
+        made.alike = 1
         runs, seen = split_alike(st.key, st.start, ev.iova[at:end], kinds[who])
         ias = regimes[banks[who]].ias
     else:

@@ -30,6 +30,7 @@ MADE = np.dtype(
         ("misses", "i8"),
         ("walks", "i8"),
         ("reads", "i8"),
+        ("alike", "i8"),  # all of one requester and kind
         ("need", "u8"),  # all rights that the block needs
         ("pairs", "i8"),  # of latencies
         ("latest", "i8"),  # end of an access
@@ -73,8 +74,7 @@ class Stages(State):
     inherited = array(np.uint8)
     reads = array(np.uint8)
     found = array(np.uint64)  # the leaf's descriptor, then the translation
-    # Where time counts: the slot that each access took, and latencies with how often each pair came.
-    place = array(np.uint32)
+    # Where time counts: latencies, with how often each pair came.
     late = array(np.int64)  # from intended time
     later = array(np.int64)  # from issue
     times = array(np.uint16)

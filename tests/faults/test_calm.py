@@ -92,6 +92,29 @@ def test_blocks_end_as_accesses_one_by_one_do() -> None:
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("hits", [4, 5, 12])
+def test_an_unmap_waits_for_a_walk_that_many_hits_of_another_bank_overtook(hits: int) -> None:
+    theirs, walked = 0x1000, 0x20_0000
+    events: list[Event] = [(t, ev.READ, 0, theirs, 64, 0, 0) for t in (0, 3000, 6000)]
+    t = 9000
+    events.append((t, ev.READ, 1, walked, 64, 0, 0))
+    for _ in range(hits):
+        t += 4
+        events.append((t, ev.READ, 0, theirs, 64, 0, 0))
+    events.append((t, ev.UNMAP, 1, walked, PAGE, 0, 0))
+    events.append((t, ev.READ, 0, theirs, 64, 0, 0))
+    case = Case(
+        policy="P8",
+        client="none",
+        hardware=replace(random_hardware(random.Random(1)), tbus=1, slots=2, walk_slots=2, accept=1),
+        events=tuple(events),
+        requesters=(Requester(7, 0), Requester(8, 1)),
+        premapped=(Premapped(0, theirs, PAGE, 0x5000, RW), Premapped(1, walked, PAGE, 0x6000, RW)),
+    )
+    assert not differences(case)
+
+
+@pytest.mark.nojit
 def test_a_few_blocks_end_as_the_reference_says_with_the_compiler_off() -> None:
     for seed in range(6):
         assert not differences(random_case(seed, accesses=60)), seed
