@@ -24,9 +24,9 @@ ONLY = np.int64(0)
 U0 = np.uint64(0)
 U1 = np.uint64(1)
 NOBODY = np.uint16(0xFFFF)
-#: As many hits, one after the other, are timed at once.
-GROUP_SIZE = 8
-GROUP = np.uint64(GROUP_SIZE)
+#: As many hits, one after the other, are timed at once, at least and at most.
+FEWEST = np.uint64(4)
+MOST = np.uint64(64)
 
 
 @kernel
@@ -169,11 +169,11 @@ def pace(sim, ev, at, n, tbu, horizon):
     m = U0
     w = U0
     k = U0
-    untried = U0  # accesses before it are not to be timed in groups
+    untried = U0  # accesses before it are to be timed one by one
     latest = np.int64(0)
     # Latencies repeat: pair number `pairs` has come `same` times.
     pairs = U0
-    same = 0
+    same = np.int64(0)
     late, later = np.int64(-1), np.int64(-1)
     who = requesters[np.uint64(at)]
     for r in range(made.runs):
@@ -189,51 +189,53 @@ def pace(sim, ev, at, n, tbu, horizon):
                 ready_here, ready_there = ready_there, ready_here
                 last_here, last_there = last_there, last_here
             intended = times[i]
-            # Hits that need not wait, into slots side by side: a number of them at once.
+            # Hits that need not wait, into slots side by side: all that are left of the run at once.
+            size = min(end - k, first + count - here)
             if (
-                k >= untried
-                and k + GROUP <= end
+                size >= FEWEST
+                and k >= untried
                 and not is_miss
-                and here + GROUP <= first + count
                 and intended >= max(ready_here, last_there, start)
             ):
-                final = times[i + GROUP - U1]
-                apart = horizon - 1 - final
-                for g in range(GROUP_SIZE):
-                    apart |= times[i + np.uint64(g)] - slot_free[here + np.uint64(g)]
-                for g in range(GROUP_SIZE - 1):
-                    apart |= times[i + np.uint64(g) + U1] - times[i + np.uint64(g)] - accept
-                if apart >= 0 and (alike or is_one_kind(ops, requesters, i)):
+                size = min(size, MOST)
+                final = times[i + size - U1]
+                many = np.int64(size)
+                apart = (horizon - 1 - final) | (intended - slot_free[here])
+                for g in range(1, many):
+                    j = np.uint64(g)
+                    t = times[i + j]
+                    apart |= (t - slot_free[here + j]) | (t - times[i + j - U1] - accept)
+                if apart >= 0 and (alike or is_one_kind(ops, requesters, i, many)):
                     whole = ready[slot]
-                    for g in range(GROUP_SIZE):
+                    for g in range(many):
                         slot_free[here + np.uint64(g)] = max(times[i + np.uint64(g)] + utlb_hit, whole)
-                    for g in range(GROUP_SIZE):
+                    for g in range(many):
                         taken[here + np.uint64(g)] = k + np.uint64(g) + U1
-                    if intended + utlb_hit >= whole:
+                    # Those that end with the walk that they hit upon have a latency each.
+                    while many > 0 and times[i] + utlb_hit < whole:
+                        pairs += U1
+                        late, later, who = whole - times[i], whole - times[i], requesters[i]
+                        late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, 1, who
+                        same = np.int64(1)
+                        i += U1
+                        many -= 1
+                    if many > 0:
                         if late != utlb_hit or later != utlb_hit or requesters[i] != who:
                             pairs += U1
-                            same = 0
-                            late, later = utlb_hit, utlb_hit
-                            who = requesters[i]
+                            same = np.int64(0)
+                            late, later, who = utlb_hit, utlb_hit, requesters[i]
                             late_of[pairs], later_of[pairs], whose[pairs] = late, later, who
-                        same += GROUP_SIZE
+                        same += many
                         times_of[pairs] = same
-                    else:
-                        for g in range(GROUP_SIZE):
-                            pairs += U1
-                            spent = max(utlb_hit, whole - times[i + np.uint64(g)])
-                            late_of[pairs], later_of[pairs] = spent, spent
-                            times_of[pairs], whose[pairs] = 1, requesters[i]
-                        late = np.int64(-1)
                     latest = max(latest, final + utlb_hit, whole)
                     last_here = final
                     ready_here = final + accept
-                    here += GROUP
+                    here += size
                     here = here if here < first + count else first
-                    k += GROUP
+                    k += size
                     settled = np.int64(k)
                     continue
-                untried = k + GROUP
+                untried = k + FEWEST
             arrival = max(intended, start)
             t = max(arrival, ready_here)
             # A free slot, the first from the cursor on.
@@ -277,7 +279,7 @@ def pace(sim, ev, at, n, tbu, horizon):
             # Without a branch, for it would often go the other way than the last time.
             is_other = (done - intended != late) | (done - t != later) | (requesters[i] != who)
             pairs += np.uint64(is_other)
-            same = 1 if is_other else same + 1
+            same = np.int64(1) if is_other else same + 1
             late, later, who = done - intended, done - t, requesters[i]
             late_of[pairs], later_of[pairs], times_of[pairs], whose[pairs] = late, later, same, who
             slot_free[here] = done
@@ -302,10 +304,10 @@ def pace(sim, ev, at, n, tbu, horizon):
 
 
 @inlined
-def is_one_kind(ops, requesters, i):
-    """Tell whether a group of accesses has one requester and op."""
+def is_one_kind(ops, requesters, i, many):
+    """Tell whether the accesses from `i` on have one requester and op."""
     others = U0
-    for g in range(1, GROUP_SIZE):
+    for g in range(1, many):
         others |= np.uint64(ops[i + np.uint64(g)] ^ ops[i])
         others |= np.uint64(requesters[i + np.uint64(g)] ^ requesters[i])
     return others == U0

@@ -19,7 +19,10 @@ RW = ev.PROT_READ | ev.PROT_WRITE
 
 
 def random_case(seed: int, accesses: int = 300) -> Case:
-    """Mostly pages that are mapped, in one channel or in two, now and then a fault, a beat, an UNMAP."""
+    """Mostly pages that are mapped, in one channel or in two, now and then a fault, a beat, an UNMAP.
+
+    In some cases many accesses are alike one after the other.
+    """
     rng = random.Random(seed)
     hw = replace(random_hardware(rng), tbus=1)
     banks = rng.choice([1, 1, 2])
@@ -37,15 +40,18 @@ def random_case(seed: int, accesses: int = 300) -> Case:
     events: list[Event] = []
     t = 0
     page = premapped[0]
+    change = rng.choice([0.4, 0.04])
+    op = ev.READ
     for _ in range(accesses):
         t += rng.choice(gaps)
-        if rng.random() < 0.4:
+        if rng.random() < change:
             page = rng.choice(premapped)
+        if not one_channel and rng.random() < change:
+            op = rng.choice([ev.READ, ev.WRITE, ev.EXEC])
         r = next(k for k, who in enumerate(requesters) if who.bank == page.bank)
         iova = page.iova + rng.randrange(PAGE)
         if rng.random() < strays:
             iova = WILD + rng.randrange(4) * PAGE
-        op = ev.READ if one_channel else rng.choice([ev.READ, ev.WRITE, ev.EXEC])
         events.append((t, op, r, iova, 64, 0, 0))
         if rng.random() < 0.01:
             abrupt = ev.ABRUPT if not one_channel and rng.random() < 0.5 else 0
