@@ -14,6 +14,7 @@ A frame has one row a run and the columns of the Parquet files: axes, ``verdict`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def compare(
     policies: Sequence[str] = (),
     hardware: Sequence[str] = (),
     threads: int = 1,
+    policy_files: Sequence[str | Path] = (),
     **options: Any,
 ) -> pd.DataFrame:
     """Run policies on hardware presets.
@@ -40,6 +42,8 @@ def compare(
         Ids or names; all if empty.
     threads : int
         Does not change the result.
+    policy_files : sequence of str or Path
+        Users' own policies (docs/policies.md); `policies` may name them.
     **options
         As `bench.ask.case`: client, scenario, costs, console, changes, cpus, pace, streams, seed.
 
@@ -56,9 +60,9 @@ def compare(
     from bench import ask, grid  # noqa: PLC0415
     from bench.rows import flat  # noqa: PLC0415
 
-    result = grid.compare(
-        ask.case(trace or ask.TRACE, **options), ask.chosen(policies), ask.presets(hardware), threads
-    )
+    own = ask.users(policy_files)
+    chosen, chips = ask.chosen(policies, own), ask.presets(hardware)
+    result = grid.compare(ask.case(trace or ask.TRACE, **options), chosen, chips, threads, own=own)
     frame = pd.DataFrame([flat(row.to_json()) for row in result.rows])
     frame.attrs["manifest"] = result.manifest
     return frame

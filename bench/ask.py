@@ -14,6 +14,7 @@ from smmucore.hardware import Hardware
 from smmucore.policy import Policy
 
 if TYPE_CHECKING:
+    from bench.policy_files import UserPolicy
     from bench.run import Case
 
 #: The bundled capture and the scenario that are replayed when nothing else is asked for.
@@ -38,18 +39,28 @@ def named(kind: str, where: str, known: Mapping[str, _T], name: str) -> _T:
     return known[name]
 
 
-def policy(name: str, where: str = "--policy") -> Policy:
-    """Return the policy with this id or name."""
-    try:
-        return policies.find(name)
-    except KeyError:
-        both = [f"{p.id} ({p.name})" for p in policies.POLICIES.values()]
-        raise unknown("policy", where, both, name) from None
+def users(files: Sequence[str | Path]) -> list[UserPolicy]:
+    """Return the users' own policies of these files."""
+    if not files:
+        return []
+    from bench.policy_files import read_policies  # noqa: PLC0415  (it imports pydantic)
+
+    return read_policies([Path(file) for file in files])
 
 
-def chosen(names: Sequence[str]) -> list[Policy]:
-    """Return the policies called `names`; all of them if none is named."""
-    return [policy(name) for name in names] or list(policies.POLICIES.values())
+def policy(name: str, where: str = "--policy", own: Sequence[UserPolicy] = ()) -> Policy:
+    """Return the policy with this id or name, of the catalogue or of `own`."""
+    every = [*policies.POLICIES.values(), *(user.policy for user in own)]
+    for known in every:
+        if name in (known.id, known.name):
+            return known
+    raise unknown("policy", where, [f"{p.id} ({p.name})" for p in every], name)
+
+
+def chosen(names: Sequence[str], own: Sequence[UserPolicy] = ()) -> list[Policy]:
+    """Return the policies called `names`; all of the catalogue and of `own` if none is named."""
+    every = [*policies.POLICIES.values(), *(user.policy for user in own)]
+    return [policy(name, own=own) for name in names] or every
 
 
 def presets(names: Sequence[str]) -> list[Hardware]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.run import Case, Row, Runner
@@ -13,6 +13,9 @@ from bench.units import exact_ns
 from smmucore.hardware import PRESETS, Hardware
 from smmucore.policies import POLICIES
 from smmucore.policy import Policy
+
+if TYPE_CHECKING:
+    from bench.policy_files import UserPolicy
 
 #: What `--pace` means where the clock of the trace is not real.
 PACE_RANGE = "assumption, range 1ns to 100ns"
@@ -36,6 +39,7 @@ def compare(
     hardware: Sequence[Hardware],
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    own: Sequence[UserPolicy] = (),
 ) -> Result:
     """Run every policy on every hardware.
 
@@ -43,20 +47,21 @@ def compare(
     ----------
     case : Case
     policies, hardware : sequence
-        Each once; the rows come in the catalogues' order, hardware first.  There is none of a
-        policy that is not about that hardware (P4v).
+        Each once; the rows come in the catalogues' order, hardware first, users' policies last.
+        There is none of a policy that is not about that hardware (P4v).
     threads : int
         The rows do not depend on it.
     progress : callable, optional
         Called with (cells done, cells) from this thread.
+    own : sequence of UserPolicy
+        Where users' own policies among `policies` are from.
     """
     runner = Runner(case)
     chips = sorted(dict.fromkeys(hardware_names(hardware)), key=_place)
-    ids = sorted({policy.id for policy in policies}, key=list(POLICIES).index)
+    by_id = {policy.id: policy for policy in policies}
+    ids = sorted(by_id, key=_rank)
     by_name = {preset.name: preset for preset in hardware}
-    cells = [
-        (POLICIES[p], by_name[h]) for h in chips for p in ids if POLICIES[p].is_about(by_name[h].second_fault)
-    ]
+    cells = [(by_id[p], by_name[h]) for h in chips for p in ids if by_id[p].is_about(by_name[h].second_fault)]
     if not cells:
         expected = "hardware that terminates what faults during a stall, as qcom-smmu-v2"
         raise UsageError("nothing to run", f"policy {', '.join(ids)}", expected, ", ".join(chips))
@@ -71,8 +76,14 @@ def compare(
                 progress(len(rows), len(cells))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    manifest = describe(case, runner, ids, chips)
+    manifest = describe(case, runner, ids, chips, [user for user in own if user.policy.id in by_id])
     return Result(manifest, tuple(rows[k] for k in range(len(cells))))
+
+
+def _rank(policy: str) -> tuple[int, str]:
+    """Order policies as the catalogue has them; users' own follow, by id."""
+    known = list(POLICIES)
+    return (known.index(policy) if policy in POLICIES else len(known), policy)
 
 
 def _place(name: str) -> int:
@@ -85,8 +96,14 @@ def hardware_names(hardware: Sequence[Hardware]) -> list[str]:
     return [preset.name for preset in hardware]
 
 
-def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequence[str]) -> dict[str, Any]:
-    """Return the manifest of a result: the trace's own, and how it was replayed.
+def describe(
+    case: Case,
+    runner: Runner,
+    policies: Sequence[str],
+    hardware: Sequence[str],
+    own: Sequence[UserPolicy] = (),
+) -> dict[str, Any]:
+    """Return the manifest of a result: the trace's own, how it was replayed, and users' policies whole.
 
     It holds no path, time of day or machine, so that equal runs give equal bytes.
     """
@@ -104,6 +121,7 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
         "kind": trace.manifest.kind,
         "sha256": trace.sha256,
         "policies": list(policies),
+        **_own(own),
         "hardware": list(hardware),
         "client": case.client.name,
         "scenario": case.scenario.text,
@@ -122,3 +140,11 @@ def describe(case: Case, runner: Runner, policies: Sequence[str], hardware: Sequ
         "kernels": source_hash(),
         "trace_manifest": trace.manifest.model_dump(exclude_none=True),
     }
+
+
+def _own(users: Sequence[UserPolicy]) -> dict[str, Any]:
+    if not users:
+        return {}
+    from bench.policy_files import as_manifest  # noqa: PLC0415
+
+    return {"own_policies": as_manifest(users)}

@@ -62,4 +62,9 @@ threads = click.option(
     show_default="CPUs", metavar="N", help="Does not change the result.",
 )  # fmt: skip
 
+policy_files = click.option(
+    "--policy-file", "policy_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="A policy of your own, TOML (docs/policies.md); may be repeated.",
+)  # fmt: skip
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

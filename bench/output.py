@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,15 +25,23 @@ def print_json(data: Any) -> None:
 
 
 def print_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = (), whole: int = 1
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    whole: int = 1,
+    widest: Mapping[str, int] | None = None,
 ) -> None:
-    """Print a plain table; what does not fit is folded, but in the first `whole` columns."""
+    """Print a plain table; what does not fit is folded, but in the first `whole` columns.
+
+    `widest` bounds columns by heading: what is longer is folded even where there is room.
+    """
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for k, heading in enumerate(headings):
-        justify = "right" if heading in right else "left"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=k < whole)  # type: ignore[arg-type]
+        justify: Any = "right" if heading in right else "left"
+        most = None if widest is None else widest.get(heading)
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=k < whole, max_width=most)
     for row in rows:
         table.add_row(*row)
     console().print(table)

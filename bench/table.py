@@ -40,7 +40,9 @@ def print_result(console: Console, result: Result) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     wide = console.width >= WIDE
-    cells = [_cells(row, wide) for row in result.rows]
+    called = {p.id: p.name for p in POLICIES.values()}
+    called |= {key: own["name"] for key, own in result.manifest.get("own_policies", {}).items()}
+    cells = [_cells(row, called[row.policy], wide) for row in result.rows]
     verdicts = [shape_of(row.verdict, console.encoding) for row in result.rows]
     names = list(cells[0])
     widths = {name: max(len(name), *(len(cell[name]) for cell in cells)) for name in names}
@@ -75,12 +77,11 @@ def _pad(name: str, text: str, widths: Mapping[str, int]) -> str:
     return text.ljust(widths[name]) if name in ("policy", "name") else text.rjust(widths[name])
 
 
-def _cells(row: Row, wide: bool) -> dict[str, str]:
+def _cells(row: Row, called: str, wide: bool) -> dict[str, str]:
     counters, latency = row.counters, row.latency_ns
-    policy = POLICIES[row.policy]
     return {
-        "policy": f" {policy.id}",
-        **({"name": policy.name} if wide else {}),
+        "policy": f" {row.policy}",
+        **({"name": called} if wide else {}),
         **({"faults": show_count(counters["faults_injected"])} if wide else {}),
         "irq/fault" if wide else "irq/f": irqs_per_fault(counters),
         "spurious" if wide else "spur": show_count(counters["irq_spurious"]),
@@ -156,12 +157,17 @@ def footer(result: Result) -> list[tuple[str, str]]:
         ("pace", _pace(m)),
         ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
         *([("streams", _streams(m["streams"]))] if "streams" in m else []),
+        *(("own policy", _own(key, own)) for key, own in m.get("own_policies", {}).items()),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
         ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
         *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
+
+
+def _own(key: str, policy: Mapping[str, Any]) -> str:
+    return f"{key}: {policy['why']} (file of SHA-256 {policy['sha256'][:12]}...)"
 
 
 def _streams(table: Mapping[str, Any]) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import ask, options
+from bench.errors import UsageError
 from bench.output import console, print_json, print_pairs, print_table
 from bench.units import show_ns
 
 if TYPE_CHECKING:
     from bench.grid import Result
+    from bench.policy_files import UserPolicy
     from bench.run import Row
+    from smmucore.policies import Policy
 
 STARVING = "burst:n=200,gap=500ns+heartbeat:every=20us"
 
@@ -21,12 +25,13 @@ STARVING = "burst:n=200,gap=500ns+heartbeat:every=20us"
 @click.command()
 @click.argument("trace", default=ask.TRACE)
 @options.axes
+@options.policy_files
 @options.case
 @options.threads
 @options.output
 def compare(
-    trace: str, policy: tuple[str, ...], hardware: tuple[str, ...], scenario: str | None, threads: int,
-    as_json: bool, out: Path | None, **asked: Any,
+    trace: str, policy: tuple[str, ...], hardware: tuple[str, ...], policy_files: tuple[Path, ...],
+    scenario: str | None, threads: int, as_json: bool, out: Path | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Replay TRACE under each policy on each hardware, and print the headline table.
 
@@ -34,7 +39,8 @@ def compare(
     stray accesses of its GPU, 50 us apart (`--scenario burst:n=40,gap=50us`).
     """
     _check(out)
-    made = _run(trace, policy, hardware, scenario or ask.SCENARIO, threads, asked)
+    own = ask.users(policy_files)
+    made = _run(trace, ask.chosen(policy, own), hardware, scenario or ask.SCENARIO, threads, own, asked)
     saved = _save(made, out, as_json)
     if as_json:
         print_json(made.to_json())
@@ -42,12 +48,14 @@ def compare(
     from bench.table import print_result  # noqa: PLC0415
 
     print_result(console(), made)
-    _next(trace, made, saved, asked["streams"])
+    _next(
+        trace, made, saved, asked["streams"], dict(zip((u.policy.id for u in own), policy_files, strict=True))
+    )
 
 
 @click.command()
 @click.argument("trace")
-@click.option("--policy", default="P8", show_default=True, metavar="P", help="Id or name.")
+@click.option("--policy", metavar="P", help="Id or name  [default: P8, or that of --policy-file]")
 @click.option(
     "--hardware",
     default="mmu500",
@@ -55,16 +63,22 @@ def compare(
     metavar="H",
     help="Preset, perhaps changed: mmu500,tlb=256x8:random.",
 )
+@options.policy_files
 @options.case
 @options.output
 def replay(
-    trace: str, policy: str, hardware: str, scenario: str | None, as_json: bool, out: Path | None,
-    **asked: Any,
+    trace: str, policy: str | None, hardware: str, policy_files: tuple[Path, ...], scenario: str | None,
+    as_json: bool, out: Path | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
     if out is not None:
         _check(out)
-    made = _run(trace, (policy,), (hardware,), scenario or "as-captured", 1, asked)
+    own = ask.users(policy_files)
+    if policy is None and len(own) > 1:
+        found = f"{len(own)} files: {', '.join(user.policy.id for user in own)}"
+        raise UsageError("no policy chosen", "--policy", "one of the policies' ids", found)
+    chosen = [ask.policy(policy or (own[0].policy.id if own else "P8"), own=own)]
+    made = _run(trace, chosen, (hardware,), scenario or "as-captured", 1, own, asked)
     if out is not None:
         _save(made, out, quiet=True)
     if as_json:
@@ -79,17 +93,23 @@ def replay(
 
 
 def _run(
-    trace: str, policies: tuple[str, ...], hardware: tuple[str, ...], scenario: str, threads: int, asked: Any
+    trace: str,
+    policies: Sequence[Policy],
+    hardware: Sequence[str],
+    scenario: str,
+    threads: int,
+    own: Sequence[UserPolicy],
+    asked: Any,
 ) -> Result:
     # What is cheap to refuse is refused before anything heavy is loaded.
-    chosen, chips = ask.chosen(policies), ask.presets(hardware)
+    chips = ask.presets(hardware)
     case = ask.case(trace, scenario=scenario, **asked)
     from bench import grid  # noqa: PLC0415
     from bench.progress import Progress, announce_compilation  # noqa: PLC0415
 
     announce_compilation()
     with Progress("runs done") as progress:
-        return grid.compare(case, chosen, chips, threads, progress)
+        return grid.compare(case, policies, chips, threads, progress, own)
 
 
 def _check(out: Path | None) -> None:
@@ -107,17 +127,18 @@ def _save(made: Result, out: Path | None, quiet: bool) -> Path:
     return path
 
 
-def _next(trace: str, made: Result, saved: Path, streams: Path | None) -> None:
+def _next(trace: str, made: Result, saved: Path, streams: Path | None, files: Mapping[str, Path]) -> None:
     m = made.manifest
     worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
     same = f"{trace} --scenario {m['scenario']}"
     same += f" --streams {streams}" if streams is not None else ""
     for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
         same += f" --{option} {m[option]}" if m[option] != usual else ""
+    file = f" --policy-file {files[worst.policy]}" if worst.policy in files else ""
     click.echo(f"\nrows saved in {saved}\nnext:")
     for command in (
-        f"smmubench policies show {worst.policy} --client {worst.client}",
-        f"smmubench replay {same} --policy {worst.policy} --hardware {worst.hardware}",
+        f"smmubench policies show {worst.policy} --client {worst.client}{file}",
+        f"smmubench replay {same} --policy {worst.policy} --hardware {worst.hardware}{file}",
         # 200 stalled transactions are more than a TBU has slots: the storm starves an innocent stream.
         f"smmubench compare {trace} --policy P4 --policy P8 --scenario {STARVING}",
     ):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from bench import ask, options
-from bench.output import print_json, print_pairs, print_table
+from bench.output import console, print_json, print_pairs, print_table
+from bench.policy_diff import Pair, align, lay_out
 from smmucore.clients import CLIENTS, Client
-from smmucore.policies import POLICIES
 from smmucore.policy import Policy
 from smmucore.program import listing, sctlr
 from smmucore.steps import Step
@@ -15,27 +18,42 @@ from smmucore.steps import Step
 
 @click.group()
 def policies() -> None:
-    """List and show the ways of handling a context fault."""
+    """List, show and compare the ways of handling a context fault."""
+
+
+_CLIENT = click.option(
+    "--client", default=ask.CLIENT, show_default=True, metavar="C", help="Whose steps to put in."
+)
 
 
 @policies.command("list")
+@options.policy_files
 @options.as_json
-def list_them(as_json: bool) -> None:
-    """List every policy: where it ran, and its point."""
+def list_them(policy_files: tuple[Path, ...], as_json: bool) -> None:
+    """List every policy: where it ran, in which context, what it sets in SCTLR, and its point."""
+    every = ask.chosen((), ask.users(policy_files))
     if as_json:
-        fields = ("id", "name", "kernel", "source", "why", "context")
-        print_json({"policies": [{f: getattr(p, f) for f in fields} for p in POLICIES.values()]})
+        fields = ("id", "name", "kernel", "source", "why", "context", "cfcfg", "hupcf")
+        print_json({"policies": [{f: getattr(p, f) for f in fields} for p in every]})
         return
-    print_table(("id", "name", "kernel", "why"), [(p.id, p.name, p.kernel, p.why) for p in POLICIES.values()])
+    policy, profile = "policy, and where it ran", "CFCFG HUPCF"
+    print_table(
+        (policy, "runs", profile, "why"),
+        [(f"{p.id} {p.name}\n  {p.kernel}", p.context, f"{p.cfcfg:d}     {p.hupcf:d}", p.why) for p in every],
+        whole=0,
+        widest={policy: 33},
+    )
 
 
 @policies.command()
 @click.argument("name")
-@click.option("--client", default=ask.CLIENT, show_default=True, metavar="C", help="Whose steps to put in.")
+@_CLIENT
+@options.policy_files
 @options.as_json
-def show(name: str, client: str, as_json: bool) -> None:
+def show(name: str, client: str, policy_files: tuple[Path, ...], as_json: bool) -> None:
     """Show a policy's steps as compiled for a client."""
-    policy, caller = ask.policy(name, "policies show"), ask.named("client", "--client", CLIENTS, client)
+    policy = ask.policy(name, "policies show", ask.users(policy_files))
+    caller = ask.named("client", "--client", CLIENTS, client)
     if as_json:
         print_json(_as_data(policy, caller))
         return
@@ -50,10 +68,71 @@ def show(name: str, client: str, as_json: bool) -> None:
         ]
     )
     parts = listing(policy, caller)
-    where = "hard interrupt" if policy.context == "hard" else "ONESHOT thread"
-    _steps(f"handler, in the {where}", parts.handler)
+    _steps(f"handler, in the {_context(policy)}", parts.handler)
     if parts.worker:
-        _steps("worker, when the handler has woken it", parts.worker)
+        _steps(_WORKER, parts.worker)
+
+
+@policies.command()
+@click.argument("first")
+@click.argument("second")
+@_CLIENT
+@options.policy_files
+@options.as_json
+def diff(first: str, second: str, client: str, policy_files: tuple[Path, ...], as_json: bool) -> None:
+    """Show two policies side by side: - only FIRST's, + only SECOND's, | changed; the rest is common."""
+    own = ask.users(policy_files)
+    one, other = (ask.policy(name, "policies diff", own) for name in (first, second))
+    caller = ask.named("client", "--client", CLIENTS, client)
+    parts = listing(one, caller), listing(other, caller)
+    handler = align(parts[0].handler, parts[1].handler)
+    worker = align(parts[0].worker, parts[1].worker)
+    if as_json:
+        print_json(
+            {
+                "client": caller.name,
+                "first": _as_data(one, caller),
+                "second": _as_data(other, caller),
+                "handler": [pair.to_json() for pair in handler],
+                "worker": [pair.to_json() for pair in worker],
+            }
+        )
+        return
+    _heads(one, other, caller)
+    _side_by_side("handler", handler, (one, other))
+    if worker:
+        _side_by_side(_WORKER, worker, (one, other))
+
+
+_WORKER = "worker, when the handler has woken it"
+
+
+def _heads(one: Policy, other: Policy, caller: Client) -> None:
+    """Print what stands above the steps; what both have, once."""
+    rows: list[tuple[str, str]] = []
+    for what, values in (
+        ("policy", [f"{p.id} {p.name}" for p in (one, other)]),
+        ("why", [one.why, other.why]),
+        ("kernel", [one.kernel, other.kernel]),
+        ("source", [one.source, other.source]),
+        ("SCTLR", [f"{sctlr(p):#06x}: {_sctlr_words(p)}" for p in (one, other)]),
+        ("runs in the", [_context(one), _context(other)]),
+    ):
+        if values[0] == values[1]:
+            rows.append((f"  {what}", values[0]))
+            continue
+        rows += [(f"- {what}", values[0]), (f"+ {what}", values[1])]
+    print_pairs([*rows, ("  client", f"{caller.name}: {caller.title}")])
+
+
+def _side_by_side(title: str, pairs: Sequence[Pair], both: tuple[Policy, Policy]) -> None:
+    click.echo(f"\n{title}:")
+    for line in lay_out(pairs, console().width, (both[0].id, both[1].id)):
+        click.echo(line)
+
+
+def _context(policy: Policy) -> str:
+    return "hard interrupt" if policy.context == "hard" else "ONESHOT thread"
 
 
 def _steps(title: str, steps: tuple[Step, ...]) -> None:
