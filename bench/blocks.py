@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.readonly import protect
 from bench.summary import Summary, summarise
 from bench.vanish import Vanish, vanish
+from bench.wild import Wild, own_accesses, stray
 from smmucore.sim import Events
 from traces.events import ABRUPT, EXEC, MARK, TLBI, TLBI_VA, UNMAP
 
@@ -55,12 +57,18 @@ class Recipe:
         An UNMAP invalidates its own range (the manifest's `invalidation`).
     gone : tuple of Vanish
         Buffers that vanish.
+    protected : tuple of Vanish
+        Buffers that lose their write right.
+    wild : tuple of Wild
+        Stray accesses.
     """
 
     requesters: tuple[tuple[int, int], ...]
     pace: int | None
     with_unmap: bool = False
     gone: Sequence[Vanish] = ()
+    protected: Sequence[Vanish] = ()
+    wild: Sequence[Wild] = ()
 
 
 def parts(source: Source, recipe: Recipe) -> Iterator[tuple[Any, Any]]:
@@ -68,6 +76,10 @@ def parts(source: Source, recipe: Recipe) -> Iterator[tuple[Any, Any]]:
     stream: Iterator[tuple[Any, Any]] = _numbered(source.blocks())
     for gone in recipe.gone:
         stream = vanish(stream, gone)
+    for gone in recipe.protected:
+        stream = protect(stream, gone)
+    for wild in recipe.wild:
+        stream = stray(stream, wild)
     if recipe.with_unmap:
         stream = _with_invalidations(stream)
     return stream
@@ -86,7 +98,7 @@ def events(source: Source, recipe: Recipe) -> Iterator[Events]:
     t: Any
     space: Any
     accesses: Any = 0
-    for block, _ in parts(source, recipe):
+    for block, rows in parts(source, recipe):
         access = block["op"] <= EXEC
         space = np.where(block["op"] == MARK, recipe.requesters[0][1], block["space"])
         key = block["stream"].astype(np.int64) << 16 | space
@@ -94,8 +106,10 @@ def events(source: Source, recipe: Recipe) -> Iterator[Events]:
         if recipe.pace is None:
             t = block["t_ns"].astype(np.int64)
         else:
-            t = (np.cumsum(access) - access + accesses) * recipe.pace
-        accesses += int(np.count_nonzero(access))
+            # Strays do not stretch the trace: each has the time of the access it follows.
+            own = own_accesses(block, rows)
+            t = (np.cumsum(own) - access + accesses) * recipe.pace
+            accesses += int(np.count_nonzero(own))
         yield Events(
             t=t,
             op=np.ascontiguousarray(block["op"]),

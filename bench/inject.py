@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.blocks import Recipe, Source, duration_ns
+from bench.blocks import Recipe, Source, duration_ns, parts
 from bench.errors import ScenarioError
 from bench.scenario import Part, Scenario
 from bench.spaces import model_space
 from bench.summary import Summary
-from bench.vanish import choose
+from bench.vanish import TO_PROTECT, choose
+from bench.wild import Wild, holes
+from smmucore.memory import SHORT_TABLE_BASE, TABLE_BASE
 from smmucore.simulate import Lane, Premapped, Requester
 from smmucore.spaces import Space
 from traces.events import PROT_READ, PROT_WRITE, READ
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 PAGE = 4096
 GIB = 1 << 30
 _BEAT_IOVA = 0x1000
+#: Where a stage 2 maps the tables of the stage 1 above it (docs/model.md, section 3).
+_TABLE_WINDOWS = (int(TABLE_BASE), int(SHORT_TABLE_BASE))
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ def inject(source: Source, scenario: Scenario, pace: int | None, seed: int) -> I
     made = plain(source, pace)
     for part in scenario.of("unmap"):
         made = _unmap(source, made, part, seed)
+    for part in scenario.of("readonly"):
+        made = _readonly(source, made, part, seed)
+    for part in scenario.of("wild"):
+        made = _wild(source, made, part, seed)
     for part in scenario.of("burst"):
         made = _burst(source, made, part, pace)
     if scenario.of("demand"):
@@ -112,13 +120,67 @@ def _unmap(source: Source, made: Injection, part: Part, seed: int) -> Injection:
     )
 
 
+def _readonly(source: Source, made: Injection, part: Part, seed: int) -> Injection:
+    access = part.values["at"].of(source.summary.accesses)
+    own, where = part.values["seed"], f"scenario {part}"
+    # What has vanished by then, or is read-only already, cannot lose its write right.
+    stream = (block for block, _ in parts(source, Recipe((), None, gone=made.recipe.gone)))
+    wanted = replace(TO_PROTECT, but=frozenset(one.number for one in made.recipe.protected))
+    lost = choose(stream, access, part.values["buffer"], seed if own is None else own, where, wanted)
+    note = (
+        f"MAP {lost.number} ({lost.size // 1024} KiB at {lost.iova:#x}) is read-only from access {access} on"
+    )
+    return replace(
+        made,
+        recipe=replace(made.recipe, protected=(*made.recipe.protected, lost)),
+        notes=(*made.notes, note),
+    )
+
+
+def _wild(source: Source, made: Injection, part: Part, seed: int) -> Injection:
+    values, where, summary = part.values, f"scenario {part}", source.summary
+    key = None
+    if values["stream"] is not None:
+        key = _requester(summary, values["stream"], where)
+    wanted = {key[1]} if key is not None else {space for _, space in summary.by_requester}
+    # The hypervisor's own mappings, of which a trace says nothing.
+    beneath = {space.stage2 for space in made.spaces}
+    taken = {s: [(base, base + GIB) for base in _TABLE_WINDOWS] for s in wanted & beneath}
+    free = holes(source.blocks(), {s: made.spaces[s].ias for s in wanted}, taken)
+    for space, its in free.items():
+        if not its.pages:
+            bits = made.spaces[space].ias
+            raise ScenarioError(
+                "no room for strays", where, f"a free page in space {space}", f"none of {bits} bits"
+            )
+    own = seed if values["seed"] is None else values["seed"]
+    # A second part with the same seed has strays of its own.
+    wild = Wild(int(values["rate"] * (1 << 64)), own + (len(made.recipe.wild) << 40), values["op"], key, free)
+    strays = wild.count(summary.accesses)
+    if not strays:
+        expected = f"a rate at which one of {summary.accesses} accesses or more strays"
+        raise ScenarioError("no stray access", where, expected, f"{float(100 * values['rate']):g}%")
+    whose = "the trace's streams" if key is None else f"stream {key[0]}"
+    return replace(
+        made,
+        recipe=replace(made.recipe, wild=(*made.recipe.wild, wild)),
+        notes=(*made.notes, f"{strays} stray accesses of {whose}, to pages that no MAP reaches"),
+    )
+
+
+def _requester(summary: Summary, stream: int | None, where: str) -> tuple[int, int]:
+    """Return the (stream, space) with most accesses, or refuse a stream that has none."""
+    key = summary.busiest(stream)
+    if key is None:
+        streams = ", ".join(str(s) for s in sorted(summary.streams)) or "none"
+        raise ScenarioError("no such stream", where, f"one of {streams}", str(stream))
+    return key
+
+
 def _burst(source: Source, made: Injection, part: Part, pace: int | None) -> Injection:
     values, where = part.values, f"scenario {part}"
     summary = source.summary
-    key = summary.busiest(values["stream"])
-    if key is None:
-        streams = ", ".join(str(s) for s in sorted(summary.streams)) or "none"
-        raise ScenarioError("no such stream", where, f"one of {streams}", str(values["stream"]))
+    key = _requester(summary, values["stream"], where)
     _, space = key
     bits = made.spaces[space].ias
     # Bursts of one space follow one another, so that each access faults on a page of its own.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from bench.errors import ScenarioError, UsageError
@@ -31,6 +32,13 @@ def _stream(text: str, where: str) -> int:
     if not 0 <= number <= 0xFFFF:
         raise UsageError("not a stream ID", where, "0 to 65535", repr(text))
     return number
+
+
+def _rate(text: str, where: str) -> Fraction:
+    rate = fraction(text, where).fraction
+    if not rate:
+        raise UsageError("rate of 0", where, "more than 0%", repr(text))
+    return rate
 
 
 def _buffer(text: str, where: str) -> int:
@@ -73,6 +81,14 @@ KINDS = {
             "seed": Key(count, "", "chooses where buffer=random; otherwise the run's seed"),
         },
     ),
+    "readonly": Kind(
+        "a buffer loses its write right in mid-run: permission faults",
+        {
+            "at": Key(fraction, "50%", "after this share of the accesses"),
+            "buffer": Key(_buffer, "busiest", "busiest (most writes to come), random, or a MAP's number"),
+            "seed": Key(count, "", "chooses where buffer=random; otherwise the run's seed"),
+        },
+    ),
     "burst": Kind(
         "accesses to unmapped addresses, one page apart: the storm dial",
         {
@@ -81,6 +97,15 @@ KINDS = {
             "at": Key(moment, "0", "first one: a time, or a share of the trace's duration"),
             "op": Key(_op, "read", "read, write or exec"),
             "stream": Key(_stream, "", "stream ID; otherwise the busiest stream of the trace"),
+        },
+    ),
+    "wild": Kind(
+        "stray accesses among the others, each to a random page that no MAP reaches",
+        {
+            "rate": Key(_rate, "0.01%", "share of the accesses that a stray one follows"),
+            "op": Key(_op, "", "read, write or exec; otherwise that of the access before it"),
+            "stream": Key(_stream, "", "stream ID; otherwise that of the access before it"),
+            "seed": Key(count, "", "chooses accesses and pages; otherwise the run's seed"),
         },
     ),
     "demand": Kind("nothing is mapped until a pager maps it (client: pager)", {}),

@@ -11,18 +11,25 @@ import numpy as np
 
 from bench.errors import ScenarioError
 from bench.scenario import BUSIEST, RANDOM
-from traces.events import ABRUPT, EVENT, EXEC, MAP, PROT_READ, PROT_WRITE, TLBI, TLBI_VA, UNMAP
+from traces.events import ABRUPT, EVENT, EXEC, MAP, PROT_READ, PROT_WRITE, TLBI, TLBI_VA, UNMAP, WRITE
+
+_OF_MAP = ("op", "space", "iova", "size", "pa", "prot")
 
 
 @dataclass(frozen=True)
 class Vanish:
-    """The range of one MAP event (number `number`), gone just before access number `access`."""
+    """The range of one MAP event (number `number`), gone just before access number `access`.
+
+    `pa` and `prot` are the event's.
+    """
 
     access: int
     space: int
     iova: int
     size: int
     number: int = 0
+    pa: int = 0
+    prot: int = 0
 
     def overlaps(self, block: Any) -> Any:
         """Tell which events' ranges touch this one."""
@@ -41,20 +48,21 @@ class _Live:
 
     def __init__(self) -> None:
         self.starts: list[int] = []
-        self.sizes: dict[int, tuple[int, int]] = {}
+        #: Size, number, output address and rights.
+        self.maps: dict[int, tuple[int, int, int, int]] = {}
 
-    def map(self, iova: int, size: int, number: int) -> None:
-        if iova not in self.sizes:
+    def map(self, iova: int, size: int, number: int, pa: int, prot: int) -> None:
+        if iova not in self.maps:
             insort(self.starts, iova)
-        self.sizes[iova] = (size, number)
+        self.maps[iova] = (size, number, pa, prot)
 
     def unmap(self, iova: int, size: int) -> None:
         low = bisect_left(self.starts, iova)
-        if low and self.starts[low - 1] + self.sizes[self.starts[low - 1]][0] > iova:
+        if low and self.starts[low - 1] + self.maps[self.starts[low - 1]][0] > iova:
             low -= 1
         high = bisect_left(self.starts, iova + size)
         for start in self.starts[low:high]:
-            del self.sizes[start]
+            del self.maps[start]
         del self.starts[low:high]
 
 
@@ -77,21 +85,21 @@ def alive_at(blocks: Iterable[Any], access: int) -> tuple[list[Vanish], Iterator
         cut = int(np.searchsorted(before, access, side="right"))
         head = block[:cut]
         control = head[(head["op"] == MAP) | (head["op"] == UNMAP)]
-        for op, space, iova, size, prot in control[["op", "space", "iova", "size", "prot"]].tolist():
+        for op, space, iova, size, pa, prot in control[list(_OF_MAP)].tolist():
             live = spaces.setdefault(space, _Live())
             if op == UNMAP:
                 live.unmap(iova, size)
                 continue
             # A mapping without a right maps nothing.
             if prot & (PROT_READ | PROT_WRITE):
-                live.map(iova, size, number)
+                live.map(iova, size, number, pa, prot)
             number += 1
         seen = int(before[-1])
         if cut < block.size:
             rest.append(block[cut:])
             break
     found = [
-        Vanish(access, space, start, *live.sizes[start])
+        Vanish(access, space, start, *live.maps[start])
         for space, live in sorted(spaces.items())
         for start in live.starts
     ]
@@ -103,8 +111,8 @@ def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def still_to_come(candidates: list[Vanish], rest: Iterable[Any]) -> list[int]:
-    """Count the accesses that each candidate gets before the trace itself unmaps any of it."""
+def still_to_come(candidates: list[Vanish], rest: Iterable[Any], only: int | None = None) -> list[int]:
+    """Count the accesses (of `only` this kind) of each candidate before the trace itself unmaps any of it."""
     counts = np.zeros(len(candidates), np.int64)
     alive = np.ones(len(candidates), bool)
     space = np.array([c.space for c in candidates], np.int64)
@@ -121,7 +129,8 @@ def still_to_come(candidates: list[Vanish], rest: Iterable[Any]) -> list[int]:
                 low = int(np.searchsorted(ends, block["iova"][row], side="right"))
                 high = int(np.searchsorted(start[mine], block["iova"][row] + block["size"][row], side="left"))
                 death[mine[low:high]] = np.minimum(death[mine[low:high]], row)
-            rows = np.flatnonzero((block["op"] <= EXEC) & (block["space"] == one))
+            counted = block["op"] <= EXEC if only is None else block["op"] == only
+            rows = np.flatnonzero(counted & (block["space"] == one))
             at = np.searchsorted(start[mine], block["iova"][rows], side="right") - 1
             inside = (at >= 0) & (block["iova"][rows] < ends[at]) & (rows < death[mine[at]])
             np.add.at(counts, mine[at[inside]], 1)
@@ -131,7 +140,28 @@ def still_to_come(candidates: list[Vanish], rest: Iterable[Any]) -> list[int]:
     return [int(n) for n in counts]
 
 
-def choose(blocks: Iterable[Any], access: int, buffer: int, seed: int, where: str) -> Vanish:
+@dataclass(frozen=True)
+class Wanted:
+    """Which buffers a scenario may take; `verb` and `used` say it in errors.
+
+    Accesses of the kind `only` count (None: all), MAPs need the rights `prot`, and those numbered in `but`
+    are taken already.
+    """
+
+    verb: str
+    used: str
+    only: int | None = None
+    prot: int = 0
+    but: frozenset[int] = frozenset()
+
+
+TO_UNMAP = Wanted("unmap", "used")
+TO_PROTECT = Wanted("make read-only", "written", WRITE, PROT_WRITE)
+
+
+def choose(
+    blocks: Iterable[Any], access: int, buffer: int, seed: int, where: str, wanted: Wanted = TO_UNMAP
+) -> Vanish:
     """Choose the MAP event that vanishes just before access number `access`.
 
     Parameters
@@ -144,19 +174,25 @@ def choose(blocks: Iterable[Any], access: int, buffer: int, seed: int, where: st
         Chooses among all that are still used, where `buffer` is RANDOM.
     where : str
         Named in errors.
+    wanted : Wanted
+        Only MAPs with its rights are taken, and its accesses alone count.
     """
-    candidates, rest = alive_at(blocks, access)
+    found, rest = alive_at(blocks, access)
+    candidates = [c for c in found if c.prot & wanted.prot == wanted.prot and c.number not in wanted.but]
     if buffer >= 0:
         for candidate in candidates:
             if candidate.number == buffer:
                 return candidate
-        found = f"{len(candidates)} others" if candidates else "none at all"
-        raise ScenarioError("no such buffer", where, f"MAP {buffer} wholly mapped at access {access}", found)
-    counts = still_to_come(candidates, rest)
+        others = f"{len(candidates)} others" if candidates else "none at all"
+        right = " with the right to write" if wanted.prot else ""
+        expected = f"MAP {buffer} wholly mapped{right} at access {access}"
+        raise ScenarioError("no such buffer", where, expected, others)
+    counts = still_to_come(candidates, rest, wanted.only)
     used = [k for k, n in enumerate(counts) if n]
     if not used:
-        found = f"{len(candidates)} mapped and none used again"
-        raise ScenarioError("no buffer to unmap", where, f"one that is used after access {access}", found)
+        others = f"{len(candidates)} mapped and none {wanted.used} again"
+        expected = f"one that is {wanted.used} after access {access}"
+        raise ScenarioError(f"no buffer to {wanted.verb}", where, expected, others)
     if buffer == RANDOM:
         return candidates[used[int(np.random.default_rng(seed).integers(len(used)))]]
     assert buffer == BUSIEST
