@@ -107,7 +107,7 @@ def events(source: Source, recipe: Recipe) -> Iterator[Events]:
             t = block["t_ns"].astype(np.int64)
         else:
             # Strays do not stretch the trace: each has the time of the access it follows.
-            own = own_accesses(block, rows)
+            own = own_accesses(block, rows) if recipe.wild else access
             t = (np.cumsum(own) - access + accesses) * recipe.pace
             accesses += int(np.count_nonzero(own))
         yield Events(
