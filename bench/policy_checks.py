@@ -12,7 +12,7 @@ from typing import get_type_hints
 
 from bench.words import CODES, CONDITIONS, spell_step
 from smmucore import steps
-from smmucore.policies import Policy
+from smmucore.policy import Policy
 from smmucore.steps import Step
 
 #: The parts of a policy that are steps: its own fields, whatever they are.
@@ -139,6 +139,8 @@ class _Walk:
         """Follow the handler, and the core's worker where it has one."""
         self.part(HANDLER, {_Way()})
         if self.parts.get(WORK):
+            if not self.woken:
+                self.unreached(WORK, 0, f"WAKE in the {HANDLER}")
             self.part(WORK, {_Way(way.knows) for way in self.woken})
 
     def other(self, part: str) -> None:

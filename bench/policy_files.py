@@ -35,7 +35,8 @@ from pydantic_core import PydanticCustomError
 from bench.errors import UsageError
 from bench.policy_checks import PARTS, RefusedError, check
 from bench.words import CODES, WordError, read_step, spell
-from smmucore.policies import POLICIES, Policy
+from smmucore.policies import POLICIES
+from smmucore.policy import Policy
 from smmucore.steps import CODE_NAMES
 
 OPTION = "--policy-file"
@@ -73,6 +74,7 @@ _SPECIAL: dict[str, Any] = {
         ("kernel", "source", "why"), Annotated[str, Field(pattern=r"^\P{C}*\S\P{C}*$", max_length=300)]
     ),
     "context": Literal["hard", "threaded"],
+    **dict.fromkeys(("stalls_where", "only_where"), Literal["", "terminate"]),
 }
 _TYPES = get_type_hints(Policy)
 _PLAIN = tuple(f for f in fields(Policy) if f.name not in PARTS)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from bench.errors import UsageError
 from smmucore import steps
@@ -119,6 +120,9 @@ _LOGS = {
     for site in (0, 1)
 }
 
+_SCTLR = ("CFCFG", "HUPCF", "CFIE")
+_SOME_OF_SCTLR = [names for n in range(1, len(_SCTLR) + 1) for names in combinations(_SCTLR, n)]
+
 #: Every step that can be written, one entry a constructor of `smmucore.steps`.
 WORDS = (
     _choice("READ", "register", {
@@ -130,7 +134,13 @@ WORDS = (
     _choice("LOG", "lines", _LOGS, "1 to 255 lines, perhaps with `by the client`"),
     _choice("WRITE FSR", "value", {"read": steps.write_fsr(), "all": steps.write_fsr("all")}),
     _choice("WRITE RESUME", "value", _RESUMES),
-    _choice("WRITE SCTLR", "change", {"clear CFIE": steps.cfie(False)[-1], "set CFIE": steps.cfie(True)[-1]}),
+    _choice("WRITE SCTLR", "change", {
+        **{f"clear {'|'.join(names)}": steps.sctlr_clear(*names)[-1] for names in _SOME_OF_SCTLR},
+        "clear CFIE": steps.cfie(False)[-1],
+        "set CFIE": steps.cfie(True)[-1],
+    }),
+    _alone("DISABLE_IRQ", steps.irq_off()),
+    _alone("ENABLE_IRQ", steps.irq_on()),
     _alone("LOCK", steps.lock()),
     _alone("UNLOCK", steps.unlock()),
     _alone("WAKE", steps.wake()),

@@ -116,6 +116,8 @@ def _heads(one: Policy, other: Policy, caller: Client) -> None:
         ("kernel", [one.kernel, other.kernel]),
         ("source", [one.source, other.source]),
         ("SCTLR", [f"{sctlr(p):#06x}: {_sctlr_words(p)}" for p in (one, other)]),
+        ("stalls", [f"on {_where(p.stalls_where)}" if p.cfcfg else "on no hardware" for p in (one, other)]),
+        ("is about", [_where(p.only_where) for p in (one, other)]),
         ("runs in the", [_context(one), _context(other)]),
     ):
         if values[0] == values[1]:
@@ -129,6 +131,10 @@ def _side_by_side(title: str, pairs: Sequence[Pair], both: tuple[Policy, Policy]
     click.echo(f"\n{title}:")
     for line in lay_out(pairs, console().width, (both[0].id, both[1].id)):
         click.echo(line)
+
+
+def _where(second_fault: str) -> str:
+    return f"hardware of second_fault={second_fault} alone" if second_fault else "any hardware"
 
 
 def _context(policy: Policy) -> str:

@@ -12,7 +12,9 @@ from bench.errors import UsageError
 from bench.policy_checks import PARTS
 from bench.policy_files import as_words, from_text, to_words
 from bench.words import spell
-from smmucore.policies import POLICIES, Policy
+from smmucore.hardware import PRESETS
+from smmucore.policies import POLICIES
+from smmucore.policy import Policy
 from smmucore.program import listing
 from tests.bench.conftest import save, tiny_events
 
@@ -160,6 +162,7 @@ def test_a_lock_that_the_client_takes_again_is_refused():
         ('"threaded"', '"soft"', "line 6: context: expected 'hard' or 'threaded', found 'soft'"),
         ("cfcfg = true", 'cfcfg = "yes"', "line 7: cfcfg: expected a valid boolean, found 'yes'"),
         ("cfcfg = true", "cfcfg = true\ndefers_with = 2", "line 8: defers_with: expected one of 0, -ENOSYS"),
+        ("cfcfg = true", 'cfcfg = true\nonly_where = "queues"', "line 8: only_where: expected '' or"),
         ("cfcfg = true", "cfcgf = true", "line 7: cfcgf: expected one of id, name"),
         ("[steps]", "[steps]\nhandlr = []", "line 10: steps.handlr: expected one of handler, client_resume"),
         ('"READ FAR"', "5", "line 12: steps.handler.1: expected a valid string, found 5"),
@@ -169,6 +172,19 @@ def test_a_field_that_cannot_be_is_refused_with_its_line(old, new, says):
     assert old in GOOD
     said = refusal(GOOD.replace(old, new), POLICIES.values())
     assert says in said
+
+
+def test_a_worker_of_the_core_is_followed_from_the_wake_on():
+    rest = ("WAKE", "WRITE FSR read", "RETURN HANDLED")
+    from_text(
+        text(*READ, *rest, more='work = ["REPORT", "WRITE RESUME return:-EAGAIN if SS"]\n'), "mine.toml"
+    )
+    said = refusal(text(*READ, *rest[1:], more='work = ["REPORT"]\n'))
+    assert "a step that is never reached: mine.toml: line 17: step 1 of work: expected WAKE" in said
+    said = refusal(text(*READ, "REPORT", *rest, more='work = ["LOG 1",\n"REPORT"]\n'))
+    assert "REPORT twice: mine.toml: line 20: step 2 of work" in said
+    said = refusal(text("READ FAR", "WAKE", "RETURN HANDLED", more='work = ["CHECK SS"]\n'))
+    assert "expected READ FSR before it on every way, found 'CHECK SS'" in said
 
 
 def test_lines_are_found_whatever_the_layout():
@@ -246,7 +262,8 @@ def test_the_table_names_an_own_policy_and_repeats_its_file(tiny, command, mine,
 
 def test_a_comparison_without_names_takes_the_catalogue_and_the_files(tiny, command, mine):
     _, out, _ = command("compare", tiny, "--policy-file", mine, "--hardware", "ideal", "--json")
-    assert [row["policy"] for row in json.loads(out)["rows"]] == [*POLICIES, "X"]
+    about = [policy.id for policy in POLICIES.values() if policy.is_about(PRESETS["ideal"].second_fault)]
+    assert [row["policy"] for row in json.loads(out)["rows"]] == [*about, "X"]
 
 
 def test_an_own_policy_is_listed_and_shown(command, mine):

@@ -26,6 +26,7 @@ def test_every_operation_of_the_model_has_a_word():
         steps.log(1, site=1), steps.write_fsr(), steps.write_fsr("all"),
         steps.resume(steps.BY_RETURN, steps.EAGAIN),
         *steps.cfie(on=False), *steps.cfie(on=True), steps.lock(), steps.unlock(), steps.wake(),
+        *steps.sctlr_clear("CFCFG", "HUPCF"), steps.irq_off(), steps.irq_on(),
         steps.capture(), steps.map_page(), steps.done(), steps.done(steps.IRQ_NONE),
     ]  # fmt: skip
     assert [read_step(line) for line in spell(shown)] == shown
