@@ -168,6 +168,7 @@ class Runner:
             premapped=made.premapped,
             demand=made.demand,
             streams=case.streams,
+            seed=case.seed,
         )
         try:
             return simulate(setup, events(case.source, made.recipe), progress)

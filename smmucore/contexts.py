@@ -7,9 +7,11 @@ the array runs (hard IRQs, threads, workers); the others keep what is left of th
 from __future__ import annotations
 
 from smmucore.bank import line as bank_line
+from smmucore.draws import time_to_wake
 from smmucore.kernel import kernel
 from smmucore.linux import note_interrupt
 from smmucore.records import NEVER
+from smmucore.wakes import OF_THREAD, OF_WORKER
 
 # CONTEXT.kind
 HARD_IRQ = 0
@@ -182,7 +184,7 @@ def wake_thread(host, b, now):
     irq.t_next = now + host.cost.oneshot_exit
     thread.state = WAKING
     thread.t_irq = irq.t_irq
-    make_runnable(host, c, host.cost.thread_wake, now)
+    make_runnable(host, c, time_to_wake(host, OF_THREAD), now)
 
 
 @kernel
@@ -225,7 +227,7 @@ def queue_work(host, b, by, now):
     worker.pending_means = ctx.means
     if worker.state == IDLE:
         worker.state = WAKING
-        make_runnable(host, c, host.cost.work_wake, now)
+        make_runnable(host, c, time_to_wake(host, OF_WORKER), now)
 
 
 @kernel

@@ -8,67 +8,32 @@ wire from the SMMU to the CPU, memory (cited or assumed).  Time = instructions x
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from smmucore.consoles import CONSOLES, LINE_CHARACTERS, console_costs
+from smmucore.cpus import CPUS, Cost, Cpu, Tag
 from smmucore.records import one
+from smmucore.wakes import DRAWN, Lognormal, table
 
-Tag = Literal["measured", "cited", "derived", "assumed"]
+__all__ = [
+    "CONSOLES",
+    "COSTS",
+    "CPUS",
+    "INSTRUCTIONS",
+    "NAMES",
+    "Cost",
+    "Cpu",
+    "Lognormal",
+    "Profile",
+    "Tag",
+    "profile",
+]
 
-
-@dataclass(frozen=True)
-class Cost:
-    """One cost in ns: default, the range a sweep should cover, and where it comes from."""
-
-    ns: int
-    low: int
-    high: int
-    tag: Tag
-    source: str
-
-
-@dataclass(frozen=True)
-class Cpu:
-    """The CPU that runs the handler: clock and cycles per instruction, both assumptions."""
-
-    name: str
-    ghz: float
-    ghz_range: tuple[float, float]
-    cpi: float
-    cpi_range: tuple[float, float]
-
-    def time(self, instructions: int) -> int:
-        """Return ns for `instructions`, rounded to the nearest.
-
-        >>> CPUS["mobile-big"].time(351)
-        319
-        """
-        return _ns(instructions, self.cpi, self.ghz)
-
-    def cost(self, instructions: int, what: str) -> Cost:
-        """Return the cost of `instructions`, with the range that CPI and clock span."""
-        return Cost(
-            self.time(instructions),
-            _ns(instructions, self.cpi_range[0], self.ghz_range[1]),
-            _ns(instructions, self.cpi_range[1], self.ghz_range[0]),
-            "measured",
-            f"{instructions} instructions ({what}), arm64 Linux 6.1.192; "
-            f"CPI {self.cpi:g} and {self.ghz:g} GHz are assumed",
-        )
-
-
-def _ns(instructions: int, cpi: float, ghz: float) -> int:
-    return int(instructions * cpi / ghz + 0.5)
-
-
-CPUS = {"mobile-big": Cpu("mobile-big", 2.2, (1.5, 3.2), 2.0, (1.0, 3.0))}
-
-#: Characters of the lines printed, from real bug reports (8N1, CR counted).
-LINE_CHARACTERS = {"first": 134, "second": 85, "third": 79, "gpu": 127, "summary": 60}
-_CONSOLE_BAUD = {"serial-115200": 115_200, "serial-921600": 921_600, "serial-1500000": 1_500_000}
-CONSOLES = ("none", "ring", *_CONSOLE_BAUD)
+#: The origin of what `smmubench --set`, `--cpi` and `--clock` change.
+COMMAND_LINE = "set on the command line"
 
 #: Instructions counted with the interrupted path exact; name -> (instructions, what was counted).
 INSTRUCTIONS = {
@@ -88,8 +53,6 @@ INSTRUCTIONS = {
     "log_line": (8497, "one printed line, no console: 9,670 - 114 - (9,588 - 8,529)"),
     "log_summary": (2197, "short printk, no console"),
 }
-_RING_EXTRA = (1059, "console registered but silent: 9,588 - 8,529")
-_SERIAL_EXTRA = (8909, "pl011 console: 17,438 - 8,529")
 
 NAMES = (
     "utlb_hit",
@@ -100,11 +63,8 @@ NAMES = (
     "mmio_write",
     "irq_delivery",
     *INSTRUCTIONS,
-    "console_first",
-    "console_second",
-    "console_third",
-    "console_gpu",
-    "console_summary",
+    *(f"console_{line}" for line in LINE_CHARACTERS),
+    *(f"printer_{line}" for line in LINE_CHARACTERS),
     "capture",
     "map_page",
 )
@@ -152,37 +112,115 @@ _LATENCIES = {
 }
 
 
+def _latencies(cpu: Cpu) -> dict[str, Cost]:
+    """Return what instructions do not contain: the figures are of phones, and for a server an assumption."""
+    if cpu.name != "server":
+        return dict(_LATENCIES)
+    walk = _LATENCIES["walk_mem"]
+    return {
+        **_LATENCIES,
+        "walk_mem": replace(walk, tag="assumed", source=f"a phone's, for want of a server's: {walk.source}"),
+    }
+
+
 @dataclass(frozen=True)
 class Profile:
-    """A full set of costs, by name; `console` and `cpu` say what it was built for."""
+    """A full set of costs, by name.
+
+    Attributes
+    ----------
+    name : str
+    cpu : Cpu
+    console : str
+    costs : mapping
+        Every name of `NAMES`.
+    changed : mapping
+        Those that a user set; another CPI or clock leaves them alone.
+    drawn : mapping
+        Those that are drawn anew at each wake-up; `costs` then has the median.
+    """
 
     name: str
     cpu: Cpu
     console: str
     costs: Mapping[str, Cost]
+    changed: Mapping[str, Cost] = field(default_factory=dict)
+    drawn: Mapping[str, Lognormal] = field(default_factory=dict)
 
     def record(self) -> Any:
         """Return the defaults as the kernels see them: an array of one COSTS record."""
         return one(COSTS, **{name: self.costs[name].ns for name in NAMES})
 
-    def with_values(self, values: Mapping[str, int]) -> Profile:
-        """Return this profile with some costs set by the user, in ns.
+    def wakes(self) -> Any:
+        """Return what wake-ups are drawn from (`smmucore.wakes.table`)."""
+        return table({name: self.costs[name].ns for name in DRAWN}, self.drawn)
+
+    def with_costs(self, costs: Mapping[str, Cost]) -> Profile:
+        """Return this profile with some costs replaced, which are then no longer drawn.
 
         Raises
         ------
         KeyError
             When a name is no cost.
         ValueError
-            When a value is negative.
+            When a value is negative, or outside its range.
         """
-        changed = dict(self.costs)
-        for name, ns in values.items():
-            if name not in changed:
-                raise KeyError(f"cost: expected one of {', '.join(NAMES)}; found {name!r}")
-            if ns < 0:
-                raise ValueError(f"cost {name}: expected ns >= 0; found {ns}")
-            changed[name] = Cost(ns, ns, ns, "assumed", "set on the command line")
-        return Profile(self.name, self.cpu, self.console, changed)
+        for name, cost in costs.items():
+            _check_name(name)
+            if cost.ns < 0:
+                raise ValueError(f"cost {name}: expected ns >= 0; found {cost.ns}")
+            if not cost.low <= cost.ns <= cost.high:
+                raise ValueError(f"cost {name}: expected low <= ns <= high; found {cost}")
+        drawn = {name: how for name, how in self.drawn.items() if name not in costs}
+        return replace(self, costs={**self.costs, **costs}, changed={**self.changed, **costs}, drawn=drawn)
+
+    def with_values(self, values: Mapping[str, int]) -> Profile:
+        """Return this profile with some costs set by the user, in ns.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As `with_costs`.
+        """
+        return self.with_costs(
+            {name: Cost(ns, ns, ns, "assumed", COMMAND_LINE) for name, ns in values.items()}
+        )
+
+    def with_drawn(self, drawn: Mapping[str, Lognormal]) -> Profile:
+        """Return this profile with some wake-ups drawn from a distribution.
+
+        Raises
+        ------
+        KeyError
+            When a cost cannot be drawn.
+        """
+        made = self
+        for name, how in drawn.items():
+            if name not in DRAWN:
+                raise KeyError(f"drawn cost: expected one of {', '.join(DRAWN)}; found {name!r}")
+            quantiles = how.quantiles()
+            source = f"{COMMAND_LINE}: lognormal, p50 {how.p50} ns, p99 {how.p99} ns, drawn by the seed"
+            made = made.with_costs({name: Cost(how.p50, quantiles[0], quantiles[-1], "assumed", source)})
+            made = replace(made, drawn={**made.drawn, name: how})
+        return made
+
+    def with_cpu(
+        self, cpi: float | None = None, ghz: float | None = None, origin: str = COMMAND_LINE
+    ) -> Profile:
+        """Return this profile for another CPI or clock; what the user set in ns stays.
+
+        Raises
+        ------
+        ValueError
+            As `Cpu.with_values`.
+        """
+        cpu = self.cpu.with_values(cpi, ghz, origin)
+        return replace(self, cpu=cpu, costs={**_costs(cpu, self.console), **self.changed})
+
+
+def _check_name(name: str) -> None:
+    if name not in NAMES:
+        raise KeyError(f"cost: expected one of {', '.join(NAMES)}; found {name!r}")
 
 
 def profile(name: str = "mobile-big", console: str = "ring") -> Profile:
@@ -193,7 +231,7 @@ def profile(name: str = "mobile-big", console: str = "ring") -> Profile:
     name : str
         A CPU of :data:`CPUS`.
     console : str
-        ``none``, ``ring`` (the ring buffer only) or ``serial-BAUD``.
+        A name of :data:`CONSOLES`: ``none``, ``ring``, ``netconsole``, ``serial-BAUD``, ``threaded-BAUD``.
 
     Raises
     ------
@@ -209,27 +247,11 @@ def profile(name: str = "mobile-big", console: str = "ring") -> Profile:
         raise KeyError(f"costs: expected one of {', '.join(CPUS)}; found {name!r}")
     if console not in CONSOLES:
         raise KeyError(f"console: expected one of {', '.join(CONSOLES)}; found {console!r}")
-    cpu = CPUS[name]
-    costs = dict(_LATENCIES)
-    for cost_name, (instructions, what) in INSTRUCTIONS.items():
-        costs[cost_name] = cpu.cost(instructions, what)
-    for line, characters in LINE_CHARACTERS.items():
-        costs[f"console_{line}"] = _console(cpu, console, characters)
-    return Profile(name, cpu, console, costs)
+    return Profile(name, CPUS[name], console, _costs(CPUS[name], console))
 
 
-def _console(cpu: Cpu, console: str, characters: int) -> Cost:
-    if console == "none":
-        return Cost(0, 0, 0, "measured", "no console registered")
-    if console == "ring":
-        return cpu.cost(*_RING_EXTRA)
-    baud = _CONSOLE_BAUD[console]
-    base = cpu.cost(*_SERIAL_EXTRA)
-    wire = characters * 10 * 1_000_000_000 // baud
-    return Cost(
-        base.ns + wire,
-        base.low + wire,
-        base.high + wire,
-        "derived",
-        f"{characters} characters x 10 bits at {baud} baud, and {base.source}",
-    )
+def _costs(cpu: Cpu, console: str) -> dict[str, Cost]:
+    costs = _latencies(cpu)
+    for name, (instructions, what) in INSTRUCTIONS.items():
+        costs[name] = cpu.cost(instructions, what)
+    return {**costs, **console_costs(cpu, console)}

@@ -33,6 +33,7 @@ MEANINGS = {
     "cpu_irq_ns": "CPU time in hard interrupts",
     "cpu_thread_ns": "CPU time in IRQ threads",
     "cpu_work_ns": "CPU time in workers",
+    "console_ns": "time that console output took in a printing thread",
     "makespan_ns": "time at which the last transaction ended",
     "faultfree_makespan_ns": "the same trace's makespan without the scenario",
     "watchdogs": "deadlines missed",

@@ -122,6 +122,7 @@ def _log(arg, cost, sites, counters, now):
         counters.log_suppressed += 1
         return cost.log_suppressed
     counters.log_lines += lines
+    counters.console_ns += _printing(site, lines, answer, cost)
     ns = lines * cost.log_line
     if site == 1:
         ns += cost.console_gpu
@@ -134,6 +135,22 @@ def _log(arg, cost, sites, counters, now):
     if answer == PRINTED_WITH_SUMMARY:
         counters.log_lines += 1
         ns += cost.log_summary + cost.console_summary
+    return ns
+
+
+@kernel
+def _printing(site, lines, answer, cost):
+    """Return how long the printing thread of a threaded console is busy with what is logged."""
+    if site == 1:
+        ns = cost.printer_gpu
+    else:
+        ns = cost.printer_first
+        if lines > 1:
+            ns += cost.printer_second
+        if lines > 2:
+            ns += cost.printer_third
+    if answer == PRINTED_WITH_SUMMARY:
+        ns += cost.printer_summary
     return ns
 
 

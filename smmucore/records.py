@@ -226,6 +226,7 @@ CLOCK = np.dtype(
         ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
         ("livelock", "i8"),
         ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
+        ("wakes", "i8"),  # wake-ups of threads and workers so far
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
     align=True,
@@ -245,6 +246,7 @@ PLAN = np.dtype(
         ("retry_limit", "i8"),  # retries of one transaction that end the run
         ("calm", "i8"),  # as many accesses at least go through in a block; 0: none do
         ("orderly", "i8"),  # one channel, one bank, nothing ABRUPT
+        ("seed", "u8"),  # of what is drawn
     ],
     align=True,
 )

@@ -54,6 +54,7 @@ class Host(State):
     clock = record(CLOCK)
     hw = record(HW)
     cost = record(COSTS)
+    wakes = array(np.int64, 2)  # what wake-ups are drawn from: `smmucore.wakes`
     counters = record(COUNTERS)
 
 

@@ -134,6 +134,8 @@ class Setup:
         All accesses of the events go through one channel, and no event is ABRUPT: who knows that spares
         the engine from following each access through its queue.  It changes no result; where there is more
         than one bank it is not used.
+    seed : int
+        Of the wake-up times that `costs` has drawn.
     calm : int
         As many accesses at least go through in a block where nothing else happens; 0: none do.  It changes
         no result.
@@ -154,6 +156,7 @@ class Setup:
     orderly: bool = False
     calm: int = FEWEST
     streams: StreamTable | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -249,12 +252,14 @@ def build(setup: Setup) -> Sim:
             retry_limit=setup.retry_limit,
             # What belongs to no bank (H1) is not translated.
             calm=setup.calm if np.unique(requesters.tbu).size == 1 and not requesters.route.any() else 0,
+            seed=setup.seed,
             orderly=setup.orderly and np.unique(requesters.bank).size == 1,
         )[0],
         client=rows(CLIENT, 1)[0],
         clock=clock,
         hw=hw.record()[0],
         cost=setup.costs.record()[0],
+        wakes=setup.costs.wakes(),
         counters=record,
     )
     return Sim(

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from smmucore import costs
 from smmucore.clients import CLIENTS
-from smmucore.costs import CONSOLES, CPUS, INSTRUCTIONS, LINE_CHARACTERS, NAMES, profile
+from smmucore.consoles import LINE_CHARACTERS, RING_EXTRA, SERIAL_EXTRA
+from smmucore.costs import CONSOLES, CPUS, INSTRUCTIONS, NAMES, profile
 from smmucore.hardware import PRESETS, rule_fields
 from smmucore.policies import POLICIES
 from smmucore.program import NOWHERE, listing, program, sctlr
@@ -79,7 +79,7 @@ def test_from_the_queueing_of_work_to_its_function_are_the_instructions_of_the_k
 
 def test_a_printed_line_adds_up_for_every_console() -> None:
     around = instructions("check", "report", "log_line")
-    ring, serial = costs._RING_EXTRA[0], costs._SERIAL_EXTRA[0]
+    ring, serial = RING_EXTRA[0], SERIAL_EXTRA[0]
     assert around + ring == COUNTED["context fault: 1 line, ring buffer"]
     assert ring == COUNTED["dev_err one line, ring buffer"] - COUNTED["dev_err one line, no console"]
     assert serial == COUNTED["dev_err one line, pl011"] - COUNTED["dev_err one line, no console"]
@@ -122,6 +122,45 @@ def test_a_serial_console_of_115200_baud_takes_milliseconds_a_line() -> None:
     assert three == pytest.approx(25.9e6, rel=0.002)
     assert sum(LINE_CHARACTERS[which] for which in ("first", "second", "third")) == 298
     assert profile(console="serial-921600").costs["console_first"].ns == pytest.approx(1.45e6, rel=0.01)
+
+
+def test_netconsole_takes_fifteen_microseconds_a_line_an_assumption() -> None:
+    for which in LINE_CHARACTERS:
+        cost = profile(console="netconsole").costs[f"console_{which}"]
+        assert (cost.ns, cost.low, cost.high, cost.tag) == (15_000, 5_000, 50_000, "assumed")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "ns"),
+    # 351 instructions: x 2 / 2.2, x 2.5 / 1.8, x 1.5 / 2.6
+    [("mobile-big", 319), ("mobile-little", 488), ("server", 203)],
+)
+def test_each_cpu_has_its_own_time_for_the_same_instructions(cpu: str, ns: int) -> None:
+    assert profile(cpu).costs["irq_entry_task"].ns == ns
+    assert CPUS[cpu].title
+
+
+def test_a_phones_memory_latency_is_an_assumption_for_a_server() -> None:
+    phone, server = profile("mobile-big").costs["walk_mem"], profile("server").costs["walk_mem"]
+    assert (phone.tag, server.tag) == ("cited", "assumed")
+    assert "phone" in server.source
+
+
+def test_another_cpi_or_clock_moves_the_counted_costs_only_and_leaves_no_range() -> None:
+    usual = profile(console="serial-115200")
+    made = usual.with_values({"report": 5}).with_cpu(cpi=1.0, ghz=1.0)
+    entry = made.costs["irq_entry_task"]
+    assert (entry.ns, entry.low, entry.high) == (351, 351, 351)
+    assert "CPI 1 (set on the command line)" in entry.source
+    assert made.costs["report"].ns == 5
+    assert made.costs["mmio_read"] == usual.costs["mmio_read"]
+    # 134 characters x 10 bits at 115,200 baud are 11,631,944 ns; 8,909 instructions at one a ns.
+    assert made.costs["console_first"].ns == 11_631_944 + 8_909
+    for wrong in (0.0, -1.0, float("nan"), float("inf"), 1e9):
+        with pytest.raises(ValueError, match="cpi: expected"):
+            usual.with_cpu(cpi=wrong)
+        with pytest.raises(ValueError, match="clock: expected"):
+            usual.with_cpu(ghz=wrong)
 
 
 @pytest.mark.parametrize(("cpu", "console"), list(itertools.product(CPUS, CONSOLES)))

@@ -165,6 +165,28 @@ def test_a_serial_console_makes_one_report_cost_eleven_milliseconds() -> None:
     assert handler_ns("serial-115200") - handler_ns("none") == pytest.approx(11.63 * MS, rel=0.01)
 
 
+def test_ten_reports_in_five_seconds_keep_a_serial_console_busy_for_a_ninth_of_a_second() -> None:
+    def counters(console: str) -> dict[str, int]:
+        setup = Setup(
+            policies.find("P1"),
+            clients.find("none"),
+            hardware.find("mmu500"),
+            costs.profile(console=console),
+            [Requester(1, 0)],
+            linux(48),
+            lanes=[Lane(requester=0, count=30, gap=100 * MS, iova=1 << 40)],
+        )
+        return simulate(setup, []).counters
+
+    serial, none, threaded = (counters(name) for name in ("serial-115200", "none", "threaded-115200"))
+    assert (serial["log_lines"], serial["log_suppressed"]) == (10, 20)
+    # 10 x 134 characters x 10 bits / 115200 baud = 116.3 ms: of whoever prints, or of the printing thread.
+    assert serial["cpu_irq_ns"] - none["cpu_irq_ns"] == pytest.approx(116.3 * MS, rel=0.01)
+    assert threaded["cpu_irq_ns"] - none["cpu_irq_ns"] < 0.01 * MS * 10
+    assert threaded["console_ns"] == pytest.approx(116.3 * MS, rel=0.01)
+    assert serial["console_ns"] == none["console_ns"] == 0
+
+
 def test_a_storm_of_stalled_faults_starves_an_innocent_stream_of_the_same_tbu() -> None:
     # H12: 200 faults at once hold every read slot; the heartbeat's bank has no fault, and waits.
     def watchdogs(faults: int) -> int:

@@ -66,6 +66,8 @@ class Case:
     retry_limit: int = 50
     orderly: bool = False
     calm: int = 1
+    drawn: dict[str, costs.Lognormal] = field(default_factory=dict)
+    seed: int = 0
 
     def with_hardware(self, **changes: Any) -> Case:
         return replace(self, hardware=replace(self.hardware, **changes))
@@ -82,7 +84,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         policies.find(case.policy),
         clients.find(case.client),
         case.hardware,
-        costs.profile().with_values(case.costs),
+        costs.profile().with_values(case.costs).with_drawn(case.drawn),
         case.requesters,
         linux(48) * (1 + max(r.bank for r in case.requesters)),
         dict(zip(("irq", "thread", "worker"), case.cpus, strict=True)),
@@ -93,6 +95,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         case.retry_limit,
         case.orderly,
         case.calm,
+        seed=case.seed,
     )
     blocks = [columns(case.events[k : k + block]) for k in range(0, len(case.events), block)]
     return simulate(setup, blocks)
@@ -123,6 +126,8 @@ def run_plain(case: Case) -> plain.Outcome:
         demand=case.demand,
         livelock_limit=case.livelock_limit,
         retry_limit=case.retry_limit,
+        drawn={name: (how.p50, how.p99) for name, how in case.drawn.items()},
+        seed=case.seed,
     )
     return plain.simulate(setup)
 

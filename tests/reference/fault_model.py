@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import exp, log
+from statistics import NormalDist
 from typing import Any
 
 from traces import events as ev
@@ -39,6 +41,7 @@ COUNTERS = (
     "resume_written", "resume_ignored", "resume_stray", "retried", "terminated", "collateral",
     "stalled_ns", "cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns", "makespan_ns", "watchdogs",
     "tlbi_writes", "tlb_syncs", "tlb_sync_reads", "tlb_sync_timeouts", "cpu_tlbi_ns",
+    "console_ns",
 )  # fmt: skip
 
 
@@ -79,6 +82,9 @@ class Setup:
     demand: bool = False
     livelock_limit: int = 200_000
     retry_limit: int = 10_000
+    #: wake-ups that are drawn: cost -> median and 99th percentile of a lognormal
+    drawn: dict[str, tuple[int, int]] = field(default_factory=dict)
+    seed: int = 0
     event_limit: int = 20_000_000  #: of the reference alone: a run that goes on for ever raises
 
 
@@ -157,6 +163,14 @@ def last_end(transactions: list[Transaction]) -> int | None:
     return max((end for end in ends if end is not None), default=0)
 
 
+def splitmix64(seed: int, n: int) -> int:
+    """Output n, from 0, of the generator by Steele, Lea and Flood (2014)."""
+    z = (seed + (n + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
 class Machine:
     """TBUs, banks, lines and CPUs, and the loop over them."""
 
@@ -197,6 +211,17 @@ class Machine:
         self.arrivals: list[tuple[int, int, Fault]] = []  #: (time, order of translation, fault)
         self.ends: list[tuple[int, int, Transaction]] = []  #: (end, order known, transaction)
         self.translations = 0
+        self.wake_ups = 0
+
+    def time_to_wake(self, cost: str) -> int:
+        """How long the next wake-up takes (section 5)."""
+        self.wake_ups += 1
+        if cost not in self.setup.drawn:
+            return self.setup.costs[cost]
+        p50, p99 = self.setup.drawn[cost]
+        z = NormalDist().inv_cdf
+        k = splitmix64(self.setup.seed, self.wake_ups - 1) >> 54
+        return round(p50 * exp(z((k + 0.5) / 1024) * (log(p99 / p50) / z(0.99))))
 
     # --- transactions ---------------------------------------------------------------------
 

@@ -144,10 +144,9 @@ class Line:
         self.thread.start(self._thread())
 
     def _thread(self) -> Iterator[Step]:
-        costs = self.machine.setup.costs
-        yield Step(costs["thread_wake"])
+        yield Step(self.machine.time_to_wake("thread_wake"))
         yield from self._handler_pass(self.thread)
-        yield Step(costs["oneshot_unmask"], self._unmask)
+        yield Step(self.machine.setup.costs["oneshot_unmask"], self._unmask)
 
     def _unmask(self) -> None:
         self.masked = False
@@ -166,7 +165,7 @@ class Line:
         context.pass_began = None
 
     def _worker(self) -> Iterator[Step]:
-        yield Step(self.machine.setup.costs["work_wake"])
+        yield Step(self.machine.time_to_wake("work_wake"))
         while self.work_pending is not None:  # once awake, it takes what has been queued meanwhile
             p, self.work_pending = self.work_pending, None
             self.machine.pass_begins(self.work)
@@ -260,6 +259,7 @@ class Steps:
         if now > limit.begin + RATELIMIT_NS:
             if limit.missed:
                 cost += self.costs["log_summary"] + self.costs["console_summary"]
+                self.machine.counters["console_ns"] += self.costs["printer_summary"]
                 printed += 1
             limit.begin, limit.printed, limit.missed = now, 0, 0
         if limit.printed == RATELIMIT_BURST:
@@ -270,6 +270,8 @@ class Steps:
         consoles = ("console_gpu",) if site == GPU else CONSOLE[:lines]
         cost += sum(self.costs["log_line"] + self.costs[console] for console in consoles)
         self.machine.counters["log_lines"] += printed + lines
+        printers = (console.replace("console", "printer") for console in consoles)
+        self.machine.counters["console_ns"] += sum(self.costs[printer] for printer in printers)
         return Step(cost)
 
     def _write(self, effect: Callable[[], None]) -> Step:

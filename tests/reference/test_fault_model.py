@@ -27,6 +27,7 @@ COSTS = {
     "thread_wake": 2000, "work_wake": 3000, "queue_work": 700, "check": 20, "report": 60,
     "log_suppressed": 30, "log_line": 1000, "log_summary": 900, "console_summary": 0,
     "console_first": 0, "console_second": 0, "console_third": 0, "console_gpu": 0,
+    "printer_first": 0, "printer_second": 0, "printer_third": 0, "printer_gpu": 0, "printer_summary": 0,
     "capture": 100_000, "map_page": 2500,
 }  # fmt: skip
 MMU500 = {
