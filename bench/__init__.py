@@ -45,7 +45,8 @@ def compare(
     policy_files : sequence of str or Path
         Users' own policies (docs/policies.md); `policies` may name them.
     **options
-        As `bench.ask.case`: client, scenario, costs, console, changes, cpus, pace, streams, seed.
+        As `bench.ask.case`: client, scenario, costs, console, changes, cpi, clock, cpus, pace, streams,
+        seed.
 
     Returns
     -------

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.errors import UsageError, unknown
-from bench.units import duration, positive_duration
-from smmucore import clients, costs, hardware, policies
-from smmucore.costs import Profile
+from bench.profiles import COSTS, Asked
+from bench.profiles import find as find_costs
+from bench.units import positive_duration
+from smmucore import clients, hardware, policies
 from smmucore.hardware import Hardware
 from smmucore.policy import Policy
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 TRACE = "qemu-virtio-gpu"
 SCENARIO = "burst:n=40,gap=50us"
 CLIENT = "adreno-worker"
-COSTS = "mobile-big"
-CONSOLE = "ring"
 CPUS = "irq=0,thread=0,worker=1"
 
 #: ns from one access to the next where a capture's clock says nothing about a real device. Not 10: there the
@@ -81,22 +80,6 @@ def preset(text: str, where: str = "--hardware") -> Hardware:
         raise UsageError("hardware that cannot be", at, expected.rstrip(" ;,"), found) from None
 
 
-def profile(name: str, console: str, changes: Sequence[str] = ()) -> Profile:
-    """Return a cost profile with ``COST=TIME`` changes."""
-    named("cost profile", "--costs", costs.CPUS, name)
-    if console not in costs.CONSOLES:
-        raise unknown("console", "--console", costs.CONSOLES, console)
-    values: dict[str, int] = {}
-    for change in changes:
-        cost, equals, value = change.partition("=")
-        if cost not in costs.NAMES:
-            raise unknown("cost", "--set", costs.NAMES, cost)
-        if not equals:
-            raise UsageError("cost without a value", "--set", f"{cost}=NANOSECONDS", repr(change))
-        values[cost] = int(value) if value.isascii() and value.isdigit() else duration(value, f"--set {cost}")
-    return costs.profile(name, console).with_values(values)
-
-
 def placement(text: str) -> dict[str, int]:
     """Read where contexts run: ``irq=0,thread=0,worker=1``; what is left out stays.
 
@@ -122,8 +105,10 @@ def case(
     client: str = CLIENT,
     scenario: str = SCENARIO,
     costs: str = COSTS,
-    console: str = CONSOLE,
+    console: str | None = None,
     changes: Sequence[str] = (),
+    cpi: float | None = None,
+    clock: float | None = None,
     cpus: str = CPUS,
     pace: str | None = None,
     streams: str | Path | None = None,
@@ -144,7 +129,8 @@ def case(
 
     # What is cheap to refuse first.
     played, where = parse(scenario), named("client", "--client", clients.CLIENTS, client)
-    made, placed, interval = profile(costs, console, changes), placement(cpus), _interval(pace)
+    made = find_costs(Asked(costs, console, tuple(changes), cpi, clock))
+    placed, interval = placement(cpus), _interval(pace)
     source = Source(open_trace(find(trace)))
     if pace is None:
         interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.profiles import distribution
 from bench.run import Case, Row, Runner
 from bench.units import exact_ns
 from smmucore.hardware import PRESETS, Hardware
@@ -113,9 +114,7 @@ def describe(
 
     trace = case.source.trace
     profile = case.costs
-    changed = {
-        name: cost.ns for name, cost in profile.costs.items() if cost.source == "set on the command line"
-    }
+    drawn = {name: distribution(how) for name, how in profile.drawn.items()}
     return {
         "trace": trace.manifest.name,
         "kind": trace.manifest.kind,
@@ -128,8 +127,11 @@ def describe(
         "scenario_notes": list(runner.injection.notes),
         "costs": profile.name,
         "cost_ns": {name: cost.ns for name, cost in profile.costs.items()},
-        "costs_set": changed,
-        "cpu": {"ghz": profile.cpu.ghz, "cpi": profile.cpu.cpi},
+        "cost_is": {name: cost.tag for name, cost in profile.costs.items()},
+        "costs_set": {name: cost.ns for name, cost in profile.changed.items()},
+        **({"cost_sources": {n: c.source for n, c in profile.changed.items()}} if profile.changed else {}),
+        **({"costs_drawn": drawn} if drawn else {}),
+        "cpu": {name: getattr(profile.cpu, name) for name in ("name", "ghz", "cpi", "ghz_is", "cpi_is")},
         "console": profile.console,
         "cpus": dict(case.cpus),
         "pace": "captured" if case.pace is None else exact_ns(case.pace),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import ask
+from bench import ask, profiles
 
 Command = Callable[..., Any]
 
@@ -19,16 +19,23 @@ _AXES = (
                  help="Preset, perhaps changed: mmu500,tlb=256x8:random; may be repeated."),
 )  # fmt: skip
 
+_COSTS = (
+    click.option("--costs", default=profiles.COSTS, show_default=True, metavar="F",
+                 help="Cost profile, or a cost file of your own: FILE.toml (docs/costs.md)."),
+    click.option("--console", show_default=f"the cost file's, or {profiles.CONSOLE}", metavar="K",
+                 help="Where kernel messages go: none, ring, serial-115200, threaded-115200 ..."),
+    click.option("--cpi", type=float, metavar="N", help="Cycles an instruction, instead of the profile's."),
+    click.option("--clock", type=float, metavar="GHZ", help="The CPU's clock, instead of the profile's."),
+    click.option("--set", "changes", multiple=True, metavar="COST=NS",
+                 help="Change a cost, or draw it: thread_wake=lognormal:p50=5us,p99=50us; may be repeated."),
+)  # fmt: skip
+
 _CASE = (
     click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",
                  help="What the GPU's driver does."),
     click.option("--scenario", metavar="S",
                  help="Such as burst:n=1k,gap=100us+heartbeat; see `smmubench scenarios list`."),
-    click.option("--costs", default=ask.COSTS, show_default=True, metavar="F", help="Cost profile."),
-    click.option("--console", default=ask.CONSOLE, show_default=True, metavar="K",
-                 help="Where kernel messages go: none, ring, serial-115200 ..."),
-    click.option("--set", "changes", multiple=True, metavar="COST=NS",
-                 help="Change a cost; may be repeated."),
+    *_COSTS,
     click.option("--cpus", default=ask.CPUS, show_default=True, metavar="MAP", help="Which CPU runs what."),
     click.option("--pace", metavar="P",
                  help="captured, or the time from one access to the next, such as 10ns."),
@@ -55,6 +62,7 @@ def _all(options: tuple[Any, ...]) -> Callable[[Command], Command]:
 
 axes = _all(_AXES)
 case = _all(_CASE)
+changes = _all(_COSTS[1:])
 output = _all(_OUTPUT)
 
 threads = click.option(

@@ -147,8 +147,6 @@ def footer(result: Result) -> list[tuple[str, str]]:
     trace = m["trace_manifest"]
     free = next((row.counters["faultfree_makespan_ns"] for row in result.rows), 0)
     cpus = ", ".join(f"{name} on CPU {cpu}" for name, cpu in m["cpus"].items())
-    changed = "".join(f", {name}={ns}ns set by you" for name, ns in m["costs_set"].items())
-    cpu = f"{m['cpu']['cpi']:g} cycles an instruction at {m['cpu']['ghz']:g} GHz (assumed)"
     beat = "the heartbeat's worst latency; late: how many missed their deadline (K7)"
     return [
         ("trace", f"{m['trace']} ({m['kind']}): {trace['title']}"),
@@ -159,7 +157,7 @@ def footer(result: Result) -> list[tuple[str, str]]:
         *([("streams", _streams(m["streams"]))] if "streams" in m else []),
         *(("own policy", _own(key, own)) for key, own in m.get("own_policies", {}).items()),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
-        ("costs", f"{m['costs']}: {cpu}, console {m['console']}{changed}"),
+        ("costs", _costs(m)),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
         *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
@@ -168,6 +166,18 @@ def footer(result: Result) -> list[tuple[str, str]]:
 
 def _own(key: str, policy: Mapping[str, Any]) -> str:
     return f"{key}: {policy['why']} (file of SHA-256 {policy['sha256'][:12]}...)"
+
+
+def _costs(m: Mapping[str, Any]) -> str:
+    values = {name: f"{ns}ns" for name, ns in m["costs_set"].items()} | m.get("costs_drawn", {})
+    changed = "".join(f", {name}={value} set by you" for name, value in values.items())
+    cpu = m["cpu"]
+    if cpu["cpi_is"] == cpu["ghz_is"]:
+        speed = f"{cpu['cpi']:g} cycles an instruction at {cpu['ghz']:g} GHz ({cpu['cpi_is']})"
+    else:
+        speed = f"{cpu['cpi']:g} cycles an instruction ({cpu['cpi_is']}) "
+        speed += f"at {cpu['ghz']:g} GHz ({cpu['ghz_is']})"
+    return f"{m['costs']}: {speed}, console {m['console']}{changed}"
 
 
 def _streams(table: Mapping[str, Any]) -> str:

@@ -147,6 +147,10 @@ class Profile:
     changed: Mapping[str, Cost] = field(default_factory=dict)
     drawn: Mapping[str, Lognormal] = field(default_factory=dict)
 
+    def named(self, name: str) -> Profile:
+        """Return this profile under another name."""
+        return replace(self, name=name)
+
     def record(self) -> Any:
         """Return the defaults as the kernels see them: an array of one COSTS record."""
         return one(COSTS, **{name: self.costs[name].ns for name in NAMES})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import click
 
-from bench import ask, options
+from bench import ask, options, profiles
 from bench.output import print_json, print_pairs, print_table
 from bench.scenario import KINDS
 from bench.units import show_ns
 from smmucore.clients import CLIENTS
-from smmucore.costs import CONSOLES, CPUS
+from smmucore.costs import CONSOLES, CPUS, Cpu
 from smmucore.hardware import PRESETS, rule_fields
 from smmucore.shapes import Shape
 
@@ -81,38 +84,59 @@ def costs() -> None:
 def costs_list(as_json: bool) -> None:
     """List the cost profiles and the consoles."""
     if as_json:
-        found = [{"name": c.name, "ghz": c.ghz, "cpi": c.cpi} for c in CPUS.values()]
-        print_json({"costs": found, "consoles": list(CONSOLES)})
+        fields = ("name", "title", "ghz", "ghz_range", "cpi", "cpi_range")
+        found = [{f: getattr(c, f) for f in fields} for c in CPUS.values()]
+        print_json({"costs": found, "consoles": [{"name": n, "title": t} for n, t in CONSOLES.items()]})
         return
     print_table(
-        ("name", "clock", "cycles an instruction"),
-        [(c.name, f"{c.ghz:g} GHz, assumed", f"{c.cpi:g}, assumed") for c in CPUS.values()],
+        ("name", "clock (assumed)", "cycles an instruction (assumed)", "what it stands for"),
+        [(c.name, _clock(c), _cpi(c), c.title) for c in CPUS.values()],
     )
-    click.echo(f"\nconsoles: {', '.join(CONSOLES)}")
+    click.echo()
+    print_table(("console", "who pays for a line"), CONSOLES.items())
+
+
+def _clock(cpu: Cpu) -> str:
+    return f"{cpu.ghz:g} GHz, {_between(*cpu.ghz_range)}"
+
+
+def _cpi(cpu: Cpu) -> str:
+    return f"{cpu.cpi:g}, {_between(*cpu.cpi_range)}"
 
 
 @costs.command("show")
-@click.argument("name", default=ask.COSTS)
-@click.option("--console", default=ask.CONSOLE, show_default=True, metavar="K")
+@click.argument("name", default=profiles.COSTS)
+@options.changes
 @options.as_json
-def costs_show(name: str, console: str, as_json: bool) -> None:
-    """Show a profile, cost by cost: value, range, what kind of number it is, and its source."""
-    made = ask.profile(name, console)
+def costs_show(name: str, as_json: bool, **asked: Any) -> None:
+    """Show a profile, or a cost file's: value, range, what kind of number it is, and its source."""
+    made = profiles.find(profiles.Asked(name, **asked))
+    cpu = made.cpu
     if as_json:
         entries = [
             {"name": n, "ns": c.ns, "low": c.low, "high": c.high, "tag": c.tag, "source": c.source}
             for n, c in made.costs.items()
         ]
-        print_json({"name": made.name, "console": made.console, "costs": entries})
+        print_json({"name": made.name, "console": made.console, "cpu": asdict(cpu), "costs": entries})
         return
+    words = [
+        ("cpi", f"{cpu.cpi:g}", _between(*cpu.cpi_range), cpu.cpi_is, cpu.title),
+        ("clock", f"{cpu.ghz:g} GHz", f"{_between(*cpu.ghz_range)} GHz", cpu.ghz_is, cpu.title),
+    ]
+    print_pairs([(made.name, f"console {made.console}: {CONSOLES[made.console]}")])
     print_table(
         ("cost", "value", "range", "is", "source"),
-        [
+        words
+        + [
             (n, show_ns(c.ns), f"{show_ns(c.low)} to {show_ns(c.high)}", c.tag, c.source)
             for n, c in made.costs.items()
         ],
         right=("value",),
     )
+
+
+def _between(low: float, high: float) -> str:
+    return f"{low:g} to {high:g}"
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from bench import ask, options
 from bench.errors import UsageError
 from bench.output import console, print_json, print_pairs, print_table
+from bench.profiles import Asked
 from bench.units import show_ns
 
 if TYPE_CHECKING:
@@ -48,9 +50,8 @@ def compare(
     from bench.table import print_result  # noqa: PLC0415
 
     print_result(console(), made)
-    _next(
-        trace, made, saved, asked["streams"], dict(zip((u.policy.id for u in own), policy_files, strict=True))
-    )
+    files = dict(zip((user.policy.id for user in own), policy_files, strict=True))
+    _next(trace, made, saved, files, asked)
 
 
 @click.command()
@@ -127,13 +128,14 @@ def _save(made: Result, out: Path | None, quiet: bool) -> Path:
     return path
 
 
-def _next(trace: str, made: Result, saved: Path, streams: Path | None, files: Mapping[str, Path]) -> None:
+def _next(trace: str, made: Result, saved: Path, files: Mapping[str, Path], asked: Any) -> None:
     m = made.manifest
     worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
     same = f"{trace} --scenario {m['scenario']}"
-    same += f" --streams {streams}" if streams is not None else ""
-    for option, usual in (("client", ask.CLIENT), ("console", ask.CONSOLE)):
-        same += f" --{option} {m[option]}" if m[option] != usual else ""
+    same += f" --streams {asked['streams']}" if asked["streams"] is not None else ""
+    same += f" --client {m['client']}" if m["client"] != ask.CLIENT else ""
+    costs = Asked(*(asked[name] for name in ("costs", "console", "changes", "cpi", "clock")))
+    same += "".join(f" {shlex.quote(word)}" for word in costs.words())
     file = f" --policy-file {files[worst.policy]}" if worst.policy in files else ""
     click.echo(f"\nrows saved in {saved}\nnext:")
     for command in (
