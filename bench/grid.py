@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import UsageError
 from bench.profiles import distribution
@@ -17,6 +18,8 @@ from smmucore.policy import Policy
 
 if TYPE_CHECKING:
     from bench.policy_files import UserPolicy
+
+T = TypeVar("T")
 
 #: What `--pace` means where the clock of the trace is not real.
 PACE_RANGE = "assumption, range 1ns to 100ns"
@@ -66,19 +69,27 @@ def compare(
     if not cells:
         expected = "hardware that terminates what faults during a stall, as qcom-smmu-v2"
         raise UsageError("nothing to run", f"policy {', '.join(ids)}", expected, ", ".join(chips))
+    rows = in_threads([partial(runner.run, *cell) for cell in cells], threads, progress)
+    users = [user for user in own if user.policy.id in by_id]
+    return Result(describe(case, runner, ids, chips, users), tuple(rows))
+
+
+def in_threads(
+    tasks: Sequence[Callable[[], T]], threads: int, progress: Callable[[int, int], None] | None = None
+) -> list[T]:
+    """Run tasks in threads and return what they return, in order; `progress` gets (done, all)."""
     # Not in this thread: a signal then finds it waiting, and not in a kernel.
     pool = ThreadPoolExecutor(max_workers=threads)
-    rows: dict[int, Row] = {}
+    made: dict[int, T] = {}
     try:
-        futures = {pool.submit(runner.run, *cell): k for k, cell in enumerate(cells)}
+        futures = {pool.submit(task): k for k, task in enumerate(tasks)}
         for future in as_completed(futures):
-            rows[futures[future]] = future.result()
+            made[futures[future]] = future.result()
             if progress is not None:
-                progress(len(rows), len(cells))
+                progress(len(made), len(tasks))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    manifest = describe(case, runner, ids, chips, [user for user in own if user.policy.id in by_id])
-    return Result(manifest, tuple(rows[k] for k in range(len(cells))))
+    return [made[k] for k in range(len(tasks))]
 
 
 def _rank(policy: str) -> tuple[int, str]:

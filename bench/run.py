@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -118,6 +119,12 @@ class Runner:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.injection = inject(case.source, case.scenario, case.pace, case.seed)
+
+    def with_costs(self, costs: Profile) -> Runner:
+        """Return a runner of the same case with other costs: what the scenario injects is the same."""
+        other = copy(self)
+        other.case = replace(self.case, costs=costs)
+        return other
 
     def run(self, policy: Policy, hardware: Hardware, progress: Callable[[int], None] | None = None) -> Row:
         """Run one cell.

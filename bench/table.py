@@ -143,11 +143,20 @@ def _legend(console: Console, rows: Sequence[Row]) -> None:
 
 def footer(result: Result) -> list[tuple[str, str]]:
     """Return what a result rests on, as names and values."""
-    m = result.manifest
-    trace = m["trace_manifest"]
     free = next((row.counters["faultfree_makespan_ns"] for row in result.rows), 0)
-    cpus = ", ".join(f"{name} on CPU {cpu}" for name, cpu in m["cpus"].items())
     beat = "the heartbeat's worst latency; late: how many missed their deadline (K7)"
+    return [
+        *case_footer(result.manifest),
+        ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
+        ("p50 ..", "latencies from intended issue, the trace's streams together"),
+        *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
+    ]
+
+
+def case_footer(m: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a case is made of, from its manifest, as names and values."""
+    trace = m["trace_manifest"]
+    cpus = ", ".join(f"{name} on CPU {cpu}" for name, cpu in m["cpus"].items())
     return [
         ("trace", f"{m['trace']} ({m['kind']}): {trace['title']}"),
         ("source", f"{trace['device']}; sha256 {m['sha256'][:16]}"),
@@ -158,9 +167,6 @@ def footer(result: Result) -> list[tuple[str, str]]:
         *(("own policy", _own(key, own)) for key, own in m.get("own_policies", {}).items()),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
         ("costs", _costs(m)),
-        ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
-        ("p50 ..", "latencies from intended issue, the trace's streams together"),
-        *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
 
 
