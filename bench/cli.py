@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,9 @@ import click
 
 from bench.errors import UsageError, sentence
 from traces.errors import TraceError
+
+#: Seconds after which an interrupt that nobody has heard is raised again.
+AGAIN_S = 2.0
 
 #: Subcommand -> (module, name in it, what it does): a module is imported when it is needed.
 COMMANDS = {
@@ -103,9 +107,18 @@ def _fail(text: str) -> int:
     return 2
 
 
+def _interrupt(*_: Any) -> None:
+    """Raise KeyboardInterrupt, and again until it is heard: a library that is being loaded may swallow it."""
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command and exit."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
     status = run()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     sys.stdout.flush()
     sys.stderr.flush()
     if status == 130:

@@ -338,6 +338,35 @@ def test_ctrl_c_does_not_wait_for_the_runs(tmp_path, command, tiny):
     assert "Traceback" not in err
 
 
+def test_an_interrupt_that_a_library_swallows_is_raised_again():
+    # numba, while it is loaded, has handlers that catch everything.
+    program = """
+import time
+from bench import cli
+def run():
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    except:
+        pass
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+cli.run = run
+cli.main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)},
+    ) as started:  # fmt: skip
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+        started.send_signal(signal.SIGINT)
+        assert started.wait(timeout=50) == 130
+
+
 def test_a_device_is_never_replaced_by_a_file(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
