@@ -57,16 +57,7 @@ def show(name: str, client: str, policy_files: tuple[Path, ...], as_json: bool) 
     if as_json:
         print_json(_as_data(policy, caller))
         return
-    print_pairs(
-        [
-            ("policy", f"{policy.id} {policy.name}"),
-            ("why", policy.why),
-            ("kernel", policy.kernel),
-            ("source", policy.source),
-            ("client", f"{caller.name}: {caller.title}"),
-            ("SCTLR", f"{sctlr(policy):#06x}: {_sctlr_words(policy)}"),
-        ]
-    )
+    print_pairs([*_about(policy), _client(caller)])
     parts = listing(policy, caller)
     _steps(f"handler, in the {_context(policy)}", parts.handler)
     if parts.worker:
@@ -110,21 +101,31 @@ _WORKER = "worker, when the handler has woken it"
 def _heads(one: Policy, other: Policy, caller: Client) -> None:
     """Print what stands above the steps; what both have, once."""
     rows: list[tuple[str, str]] = []
-    for what, values in (
-        ("policy", [f"{p.id} {p.name}" for p in (one, other)]),
-        ("why", [one.why, other.why]),
-        ("kernel", [one.kernel, other.kernel]),
-        ("source", [one.source, other.source]),
-        ("SCTLR", [f"{sctlr(p):#06x}: {_sctlr_words(p)}" for p in (one, other)]),
-        ("stalls", [f"on {_where(p.stalls_where)}" if p.cfcfg else "on no hardware" for p in (one, other)]),
-        ("is about", [_where(p.only_where) for p in (one, other)]),
-        ("runs in the", [_context(one), _context(other)]),
-    ):
-        if values[0] == values[1]:
-            rows.append((f"  {what}", values[0]))
+    for (what, left), (_, right) in zip(_about(one), _about(other), strict=True):
+        if left == right:
+            rows.append((f"  {what}", left))
             continue
-        rows += [(f"- {what}", values[0]), (f"+ {what}", values[1])]
-    print_pairs([*rows, ("  client", f"{caller.name}: {caller.title}")])
+        rows += [(f"- {what}", left), (f"+ {what}", right)]
+    title, text = _client(caller)
+    print_pairs([*rows, (f"  {title}", text)])
+
+
+def _about(policy: Policy) -> list[tuple[str, str]]:
+    """Return what stands above a policy's steps."""
+    return [
+        ("policy", f"{policy.id} {policy.name}"),
+        ("why", policy.why),
+        ("kernel", policy.kernel),
+        ("source", policy.source),
+        ("SCTLR", f"{sctlr(policy):#06x}: {_sctlr_words(policy)}"),
+        ("stalls", f"on {_where(policy.stalls_where)}" if policy.cfcfg else "on no hardware"),
+        ("is about", _where(policy.only_where)),
+        ("runs in the", _context(policy)),
+    ]
+
+
+def _client(caller: Client) -> tuple[str, str]:
+    return "client", f"{caller.name}: {caller.title}"
 
 
 def _side_by_side(title: str, pairs: Sequence[Pair], both: tuple[Policy, Policy]) -> None:
@@ -166,6 +167,8 @@ def _as_data(policy: Policy, client: Client) -> dict[str, object]:
         "sctlr": sctlr(policy),
         "cfcfg": policy.cfcfg,
         "hupcf": policy.hupcf,
+        "stalls_where": policy.stalls_where,
+        "only_where": policy.only_where,
         "handler": [str(step) for step in parts.handler],
         "worker": [str(step) for step in parts.worker],
     }

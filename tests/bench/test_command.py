@@ -299,6 +299,14 @@ def test_policies_show_numbers_the_steps_for_a_client(command):
     assert "worker" not in out
 
 
+def test_policies_show_says_on_which_hardware_a_policy_stalls(command):
+    shown = {policy: command("policies", "show", policy)[1] for policy in ("P1", "P4", "P5")}
+    assert "on no hardware" in shown["P1"]
+    assert "on any hardware" in shown["P4"]
+    assert "on hardware of second_fault=terminate alone" in shown["P5"]
+    assert json.loads(command("policies", "show", "P5", "--json")[1])["stalls_where"] == "terminate"
+
+
 def test_light_commands_load_nothing_heavy():
     code = (
         "import sys; from bench import cli; assert cli.run(['policies', 'list', '--json']) == 0;"
@@ -344,8 +352,8 @@ def test_an_interrupt_that_a_library_swallows_is_raised_again():
 import time
 from bench import cli
 def run():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     except:
         pass
