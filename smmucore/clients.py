@@ -7,11 +7,11 @@ RESUME, a client that would have resumed does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from smmucore.drivers import KGSL_RESUME
+from smmucore.drivers import KGSL_RESUME, tbu_halt
 from smmucore.policies import mapped_resume
-from smmucore.policy import Policy
+from smmucore.policy import COOL_DOWN_AT_FAULT, Policy
 from smmucore.steps import (
     EAGAIN,
     EBUSY,
@@ -28,6 +28,7 @@ from smmucore.steps import (
     client_reads,
     log,
     map_page,
+    spend,
     wake,
 )
 
@@ -43,7 +44,8 @@ class Client:
 
     `returns` is its code when it does not defer; `dumps`, whether it takes a crash dump at the first
     fault; `pages`, whether it maps pages; `never_else`, that it returns the same code whatever it leaves
-    to its worker.
+    to its worker; `cools`, that it turns stall off for a while at every fault, and wants SS for a dump;
+    `gmu_waits`, that the GMU's deadlines begin anew after a dump.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Client:
     build: Build
     pages: bool = False
     never_else: bool = False
+    cools: bool = False
+    gmu_waits: bool = False
 
 
 def _info(policy: Policy) -> tuple[Step, ...]:
@@ -77,7 +81,7 @@ def _none(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
 
 
 def _nodump(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-    return (*_info(policy), *policy.client_resume, log(1, site=1)), ()
+    return (*_info(policy), *policy.at_fault, *policy.client_resume, log(1, site=1)), ()
 
 
 def _worker(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
@@ -85,6 +89,7 @@ def _worker(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         return _inline(policy)  # it is in a worker already
     inline = (
         *_info(policy),
+        *policy.at_fault,
         *_under(policy.client_resume, IF_NO_DUMP),
         log(1, site=1),
         *_under(policy.client_defers, IF_DUMP),
@@ -96,10 +101,19 @@ def _worker(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
 def _inline(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     return (
         *_info(policy),
+        *policy.at_fault,
         capture().when_also(IF_DUMP),
         *policy.client_resume,
         log(1, site=1),
     ), ()
+
+
+def _cooling(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    return _inline(replace(policy, at_fault=COOL_DOWN_AT_FAULT))
+
+
+def _tbu_debug(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    return (spend("soft_walk"), *tbu_halt("all"), spend("atos"), log(1, site=1)), ()
 
 
 def _pager(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
@@ -151,6 +165,25 @@ CLIENTS = {
             _inline,
         ),
         Client(
+            "adreno-cooldown",
+            "drm/msm, the handler captures, and stall is off until 500 ms after the last fault",
+            "drm/msm, v6.16-rc3 on (b13044092c1e), whatever the core does",
+            OK,
+            True,
+            _cooling,
+            cools=True,
+        ),
+        Client(
+            "gmu-wait",
+            "the same, and the GMU's waits begin anew after a crash dump",
+            "drm/msm, v6.19 on: GMU OOB and HFI waits while a devcoredump is captured",
+            OK,
+            True,
+            _cooling,
+            cools=True,
+            gmu_waits=True,
+        ),
+        Client(
             "display",
             "a display driver looks at the fault and leaves it to the core",
             "drm/msm msm_disp_fault_handler: -ENOSYS",
@@ -165,6 +198,15 @@ CLIENTS = {
             EBUSY,
             False,
             _kgsl,
+            never_else=True,
+        ),
+        Client(
+            "tbu-debug",
+            "halts the TBU, which terminates the stall, walks the tables by ATOS, and keeps both registers",
+            "Linux arm-smmu-qcom-debug.c, v7.0, with the vendor's -EBUSY: client terminates, core keeps off",
+            EBUSY,
+            False,
+            _tbu_debug,
             never_else=True,
         ),
         Client(

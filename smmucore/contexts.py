@@ -1,15 +1,17 @@
 """CPUs and interrupt lines: who runs when (K1, K2, K3).
 
-A context is a hard IRQ, an IRQ thread or a worker.  On a CPU the first runnable one in the order of
-the array runs (hard IRQs, threads, workers); the others keep what is left of their step.
+A context is a hard IRQ of a line, or an IRQ thread, a worker or a submit of a bank.  On a CPU the first
+runnable one in the order of the array runs (hard IRQs, threads, workers, submits); the others keep what is
+left of their step.
 """
 
 from __future__ import annotations
 
 from smmucore.bank import line as bank_line
 from smmucore.draws import time_to_wake
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.linux import note_interrupt
+from smmucore.power import is_asleep
 from smmucore.records import NEVER
 from smmucore.wakes import OF_THREAD, OF_WORKER
 
@@ -17,13 +19,14 @@ from smmucore.wakes import OF_THREAD, OF_WORKER
 HARD_IRQ = 0
 THREAD = 1
 WORKER = 2
+SUBMIT = 3
 
 # CONTEXT.state
 IDLE = 0
 DELIVERY = 1  # hard IRQ: the wire is up, the CPU has not been reached
 PENDED = 2  # hard IRQ: its CPU cannot take it now
 ENTRY = 3  # hard IRQ: vector to handler
-WAKING = 4  # thread, worker: from wake-up to its first step
+WAKING = 4  # the others: from wake-up to the first step
 STEP = 5
 SPIN = 6  # waits for the bank's lock
 EXIT = 7  # hard IRQ: handler to eret
@@ -114,77 +117,116 @@ def interruptible(contexts, cpu):
     return True
 
 
+@inlined
+def line_of(host, b):
+    """Return the number of bank `b`'s line: its own, or the one that all share (H11)."""
+    return 0 if host.hw.shared_line else b
+
+
+@inlined
+def first_bank(host, n):
+    """Return the first bank that an entry of line `n` looks at."""
+    return 0 if host.plan.polls_all else n
+
+
+@inlined
+def last_bank(host, n):
+    """Return the last one."""
+    return host.banks.size - 1 if host.plan.polls_all or host.hw.shared_line else n
+
+
 @kernel
-def line_is_up(host, b):
-    """Tell whether bank `b`'s line is up and would interrupt: not masked, not disabled."""
-    line = host.lines[b]
-    return line.masked == 0 and line.disabled == 0 and bank_line(host.banks[b], host.hw) != 0
+def asserted(host, n):
+    """Tell whether a bank of line `n` asserts it."""
+    if host.hw.shared_line == 0:
+        return bank_line(host.banks[n], host.hw) != 0
+    up = 0
+    for b in range(host.banks.size):
+        up |= bank_line(host.banks[b], host.hw)
+    return up != 0
+
+
+@kernel
+def line_is_up(host, n):
+    """Tell whether line `n` is up and would interrupt: not masked, not disabled, the SMMU awake."""
+    line = host.lines[n]
+    if line.masked != 0 or line.disabled != 0:
+        return False
+    return asserted(host, n) and not is_asleep(host.plan, host.clock, host.clock.now)
 
 
 @kernel
 def look_at_line(host, b, now):
-    """After a change of the bank: if its line is up and nobody has noticed, it is on its way."""
-    irq = host.contexts[b]
-    if irq.state == IDLE and line_is_up(host, b):
+    """After a change of bank `b`: if its line is up and nobody has noticed, it is on its way."""
+    n = line_of(host, b)
+    irq = host.contexts[n]
+    if irq.state == IDLE and line_is_up(host, n):
         irq.state = DELIVERY
         irq.t_next = now + host.cost.irq_delivery
 
 
 @kernel
-def take_irq(host, b, now):
-    """The CPU takes bank `b`'s interrupt: entry begins."""
-    irq = host.contexts[b]
+def take_irq(host, n, now):
+    """The CPU takes line `n`'s interrupt: entry begins."""
+    irq = host.contexts[n]
+    host.lines[n].fresh = 0
+    host.lines[n].handled = 0
     host.counters.irq_entries += 1
     irq.t_irq = now
     irq.state = ENTRY
     if host.plan.threaded:
         entry = host.cost.oneshot_entry
-    elif others_runnable(host.contexts, b):
+    elif others_runnable(host.contexts, n):
         entry = host.cost.irq_entry_task
         irq.idle = 0
     else:
         entry = host.cost.irq_entry_idle
         irq.idle = 1
-    make_runnable(host, b, entry, now)
+    make_runnable(host, n, entry, now)
 
 
 @kernel
 def take_pended(host, cpu, now):
     """A CPU may have become interruptible: it takes the first line that waits for it, if still up."""
-    for b in range(host.banks.size):
-        irq = host.contexts[b]
+    for n in range(host.lines.size):
+        irq = host.contexts[n]
         if irq.state == PENDED and irq.cpu == cpu:
-            if not line_is_up(host, b):
+            if not line_is_up(host, n):
                 irq.state = IDLE
             elif interruptible(host.contexts, cpu):
-                take_irq(host, b, now)
+                take_irq(host, n, now)
 
 
 @kernel
-def deliver(host, b, now):
+def deliver(host, n, now):
     """The interrupt reaches the CPU's interface: taken, pended, or gone again."""
-    irq = host.contexts[b]
+    irq = host.contexts[n]
     irq.t_next = NEVER
-    if not line_is_up(host, b):
+    if not line_is_up(host, n):
         irq.state = IDLE
     elif interruptible(host.contexts, irq.cpu):
-        take_irq(host, b, now)
+        take_irq(host, n, now)
     else:
         irq.state = PENDED
 
 
 @kernel
-def wake_thread(host, b, now):
-    """The hard part of a ONESHOT interrupt masks the line and wakes its thread."""
-    irq = host.contexts[b]
-    c = host.banks.size + b
-    thread = host.contexts[c]
-    host.lines[b].masked += 1
+def wake_threads(host, n, now):
+    """The hard part of a ONESHOT interrupt masks the line and wakes the threads of its banks."""
+    irq = host.contexts[n]
+    line = host.lines[n]
+    line.masked += 1
     irq.state = EXIT
     irq.t_next = now + host.cost.oneshot_exit
-    thread.state = WAKING
-    thread.t_irq = irq.t_irq
-    make_runnable(host, c, time_to_wake(host, OF_THREAD), now)
+    last = last_bank(host, n)
+    line.passes = 0
+    for b in range(first_bank(host, n), last + 1):
+        line.passes += 1
+        c = host.banks.size + b
+        host.contexts[c].state = WAKING
+        host.contexts[c].t_irq = irq.t_irq
+        make_runnable(host, c, time_to_wake(host, OF_THREAD), now)
+    line.threads = line.passes
 
 
 @kernel
@@ -192,22 +234,25 @@ def leave_irq(host, c, now):
     """A hard interrupt ends; a line that is still up is taken again at once (K1)."""
     ctx = host.contexts[c]
     if host.plan.threaded == 0:
-        note_interrupt(host.lines[ctx.bank], ctx.handled != 0, now)
+        note_interrupt(host.lines[c], host.lines[c].handled != 0, now)
     leave(host, c, now)
-    if line_is_up(host, ctx.bank):
+    if line_is_up(host, c):
         ctx.state = PENDED
     take_pended(host, ctx.cpu, now)
 
 
 @kernel
 def unmask(host, c, now):
-    """A ONESHOT thread has ended: the line is open again, and taken at once if it is up."""
-    b = host.contexts[c].bank
-    irq = host.contexts[b]
-    host.lines[b].masked -= 1
-    note_interrupt(host.lines[b], host.contexts[c].handled != 0, now)
+    """A ONESHOT thread has ended: after the line's last it is open again, and taken at once if it is up."""
+    n = line_of(host, host.contexts[c].bank)
+    irq = host.contexts[n]
+    line = host.lines[n]
+    line.threads -= 1
+    if line.threads == 0:
+        line.masked -= 1
+        note_interrupt(line, line.handled != 0, now)
     leave(host, c, now)
-    if irq.state == IDLE and line_is_up(host, b):
+    if irq.state == IDLE and line_is_up(host, n):
         irq.state = PENDED
     take_pended(host, irq.cpu, now)
 

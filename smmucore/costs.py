@@ -67,6 +67,15 @@ NAMES = (
     *(f"printer_{line}" for line in LINE_CHARACTERS),
     "capture",
     "map_page",
+    "tbu_halt",
+    "atos",
+    "soft_walk",
+    "pm_get",
+    "pm_put",
+    "cooldown",
+    "dump_kept",
+    "submit_every",
+    "hangcheck",
 )
 
 COSTS = np.dtype([(name, "i8") for name in NAMES], align=True)
@@ -108,6 +117,35 @@ _LATENCIES = {
         30_000,
         "cited",
         "IOPF handler body about 2.0 us (Kunpeng 920, VFIO IOPF v2, kvm list msg237515)",
+    ),
+    "tbu_halt": Cost(
+        10_000, 1_000, 100_000, "assumed", "TBU halt until it is acknowledged; Linux gives up at 100 us"
+    ),
+    "atos": Cost(
+        5_000, 1_000, 50_000, "assumed", "ATS1PR and the polls of ATSR, 5 us apart; Linux gives up at 50 us"
+    ),
+    "soft_walk": Cost(500, 100, 2_000, "assumed", "iova_to_phys: up to four descriptors read by the CPU"),
+    "pm_get": Cost(100, 50, 500, "assumed", "pm_runtime_get_if_active: a lock and two counters"),
+    "pm_put": Cost(150, 50, 1_000, "assumed", "pm_runtime_put_autosuspend: the same, and a timer"),
+    "cooldown": Cost(
+        500_000_000, 500_000_000, 500_000_000, "cited", "Linux b13044092c1e: stall is off for 500 ms"
+    ),
+    "dump_kept": Cost(
+        300_000_000_000,
+        300_000_000_000,
+        300_000_000_000,
+        "cited",
+        "Linux devcoredump drops what nobody read after 5 minutes",
+    ),
+    "submit_every": Cost(
+        16_666_667, 1_000_000, 33_333_333, "assumed", "a frame at 60 Hz; 30 Hz to one every ms"
+    ),
+    "hangcheck": Cost(
+        2_000_000_000,
+        500_000_000,
+        2_000_000_000,
+        "cited",
+        "drm/msm hangcheck: 500 ms, and three retries while work progresses",
     ),
 }
 

@@ -37,6 +37,8 @@ MEANINGS = {
     "makespan_ns": "time at which the last transaction ended",
     "faultfree_makespan_ns": "the same trace's makespan without the scenario",
     "watchdogs": "deadlines missed",
+    "hangchecks": "stalls that the GPU's hang check saw",
+    "mmio_asleep": "register accesses while the SMMU slept: bus errors",
     "translations": "translations made, retries included",
     "completed": "transactions that ended with an output address",
     "transactions_pending": "transactions issued and not ended",

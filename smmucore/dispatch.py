@@ -7,36 +7,54 @@ of that time.  Neither knows what else goes on: the engine (or an explorer) acts
 from __future__ import annotations
 
 from smmucore import bank as rules
+from smmucore import dumps
 from smmucore.contexts import HARD_IRQ
 from smmucore.kernel import kernel
 from smmucore.linux import PRINTED_WITH_SUMMARY, SUPPRESSED, ratelimit
-from smmucore.records import NOBODY
+from smmucore.records import FAR_KNOWN, FAR_NEW, NEVER, NO_STALL, NOBODY, STALL_OFF, STALL_ON
 from smmucore.registers import FSR_ALL_ONES, FSR_SS, RESUME_RETRY, RESUME_TERMINATE
 from smmucore.steps import (
+    ATOS,
     BY_MAPPED,
     BY_RETRY,
     BY_RETURN,
     CAPTURE,
     CHECK,
+    COOL_DOWN,
     IF_DUMP,
+    IF_KNOWN,
+    IF_MAY_STALL,
+    IF_NEW,
     IF_NO_DUMP,
     IF_NOT_DUMPED,
     IF_SS,
+    IF_STALL_ON,
     IRQ_NONE,
     IRQ_OFF,
     IRQ_ON,
     LOCK,
     LOG,
     MAP_PAGE,
+    MAY_STALL,
+    NOTE_FAR,
+    PM_GET,
+    PM_GET_IF_ACTIVE,
+    PM_PUT,
     READ_FAR,
     READ_FSR,
     READ_FSYNR0,
     READ_OTHER,
     REPORT,
+    REPORT_DUMPS,
+    REPORT_NEEDS_SS,
     RET_MASK,
     RETURN,
     SCTLR_CLEAR,
     SCTLR_SET,
+    SPEND,
+    SYNC_TLB,
+    TBU_HALT,
+    TLBI_BY_ASID,
     UNLOCK,
     WAKE,
     WRITE_FSR_ALL,
@@ -54,12 +72,24 @@ MAPS = 5  # the page at the pass's FAR is to be mapped; set ctx.mapped and ctx.r
 UNLOCKED = 6
 SPINS = 7  # the lock is held by another context
 SWITCHED = 8  # the line was closed (value 1) or opened (0) at the interrupt controller
-RETURNED = 9  # with IRQ_HANDLED
-RETURNED_NONE = 10
+INVALIDATES = 9  # the bank's ASID
+CAPTURED = 10  # none is being captured any more
+STALL_BOOKED = 11  # stall may come back, or has, in the driver's book
+GOT_PM = 12
+PUT_PM = 13
+RETURNED = 14  # with IRQ_HANDLED
+RETURNED_NONE = 15
+
+# CONTEXT.round
+NO_SYNC = 0
+SYNC_ENDS = -1
+SYNC_ROUNDS = 20
+READS_A_ROUND = 10
+FIRST_DELAY_NS = 1000
 
 
 @kernel
-def holds(when, ctx, client):
+def holds(when, ctx, bank, client, now):
     """Tell whether a step's condition holds for this pass."""
     if when == 0:
         return True
@@ -69,24 +99,34 @@ def holds(when, ctx, client):
         return False
     if when & IF_NO_DUMP and ctx.dumping != 0:
         return False
-    if when & IF_NOT_DUMPED and client.dumped != 0:
+    if when & IF_NOT_DUMPED and dumps.exists(client, now):
+        return False
+    if when & IF_STALL_ON and bank.book != STALL_ON:
+        return False
+    if when & IF_MAY_STALL and ctx.may_stall == 0:
+        return False
+    if when & IF_NEW and ctx.far_is != FAR_NEW:
+        return False
+    if when & IF_KNOWN and ctx.far_is != FAR_KNOWN:
         return False
     codes = when & RET_MASK
     return codes == 0 or (codes >> ctx.ret) & 1 == 1
 
 
 @kernel
-def begin(steps, ctx, client, cost, sites, counters, now):
+def begin(steps, ctx, bank, hw, client, cost, sites, counters, now):
     """Move `ctx.pc` to the next step that is taken, and return its cost in ns.
 
-    A LOG asks its call site's ratelimit now: whether it prints decides what it costs.
+    A LOG asks its call site's ratelimit now: whether it prints decides what it costs.  A TLBSYNC that goes
+    on begins its next round.
     """
-    while not holds(steps[ctx.pc].when, ctx, client):
-        ctx.pc += 1
+    if ctx.round == NO_SYNC:
+        while not holds(steps[ctx.pc].when, ctx, bank, client, now):
+            ctx.pc += 1
     op = steps[ctx.pc].op
     if op <= READ_OTHER:
         return cost.mmio_read
-    if op == CHECK:
+    if op == CHECK or op == MAY_STALL:
         return cost.check
     if (
         op == WRITE_FSR_READ
@@ -96,6 +136,7 @@ def begin(steps, ctx, client, cost, sites, counters, now):
         or op == SCTLR_SET
         or op == IRQ_OFF
         or op == IRQ_ON
+        or op == TLBI_BY_ASID
     ):
         return cost.mmio_write
     if op == REPORT:
@@ -107,10 +148,69 @@ def begin(steps, ctx, client, cost, sites, counters, now):
     if op == WAKE:
         return cost.queue_work
     if op == CAPTURE:
+        dumps.begin(client, now)
         return cost.capture
     if op == MAP_PAGE:
         return cost.map_page
+    if op == SYNC_TLB:
+        return _sync_round(ctx, bank, hw, cost)
+    if op == PM_GET or op == PM_GET_IF_ACTIVE:
+        return cost.pm_get
+    if op == PM_PUT:
+        return cost.pm_put
+    if op == SPEND:
+        what = steps[ctx.pc].arg
+        return cost.tbu_halt if what == TBU_HALT else cost.atos if what == ATOS else cost.soft_walk
     return 0
+
+
+@kernel
+def _sync_round(ctx, bank, hw, cost):
+    """Begin a TLBSYNC, or its next round: it cannot end while the bank's transaction is stalled."""
+    waits = bank.fsr & FSR_SS != 0
+    if ctx.round == NO_SYNC:
+        if not waits or hw.sync_waits_for_stall == 0:
+            ctx.round = SYNC_ENDS
+            return cost.mmio_write + cost.mmio_read
+        ctx.round = 1
+        return cost.mmio_write + READS_A_ROUND * cost.mmio_read + FIRST_DELAY_NS
+    if not waits:
+        ctx.round = SYNC_ENDS
+        return cost.mmio_read
+    ctx.round += 1
+    return READS_A_ROUND * cost.mmio_read + (FIRST_DELAY_NS << (ctx.round - 1))
+
+
+@kernel
+def _sync(ctx, bank, counters):
+    """End a round of a TLBSYNC; its step stays until the sync has ended, or the driver gives up."""
+    if ctx.round == SYNC_ENDS:
+        counters.tlb_sync_reads += 1
+    else:
+        counters.tlb_sync_reads += READS_A_ROUND
+        if ctx.round < SYNC_ROUNDS or bank.fsr & FSR_SS == 0:
+            ctx.pc -= 1
+            return
+        counters.tlb_sync_timeouts += 1
+    counters.tlb_syncs += 1
+    ctx.round = NO_SYNC
+
+
+@kernel
+def touches_register(op):
+    """Tell whether a step reads or writes a register of the SMMU."""
+    return (
+        op <= READ_OTHER or (op >= WRITE_FSR_READ and op <= SCTLR_SET) or op == TLBI_BY_ASID or op == SYNC_TLB
+    )
+
+
+@kernel
+def may_stall_at(bank, client):
+    """Return from when on MAY_STALL would succeed, or NEVER while nobody can tell."""
+    if bank.book != STALL_OFF or client.capturing != 0:
+        return NEVER
+    after = bank.cool_until + 1
+    return max(after, client.kept_until) if client.dumped else after
 
 
 @kernel
@@ -165,8 +265,8 @@ def _note_record(ctx, bank):
 
 
 @kernel
-def perform(steps, ctx, me, bank, hw, client, counters):
-    """Carry out the step at `ctx.pc` and move past it.
+def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
+    """Carry out the step at `ctx.pc` and move past it; `asleep` tells whether the SMMU sleeps.
 
     Returns
     -------
@@ -202,7 +302,8 @@ def perform(steps, ctx, me, bank, hw, client, counters):
     if op == CHECK:
         return (NOTHING if ctx.fsr & arg else RETURNED_NONE), NOBODY, 0, 0
     if op == REPORT:
-        ctx.dumping = 1 if arg >> 16 and client.dumped == 0 else 0
+        told = arg & REPORT_NEEDS_SS == 0 or ctx.fsr & FSR_SS != 0
+        ctx.dumping = 1 if arg & REPORT_DUMPS and told and not dumps.exists(client, now) else 0
         ctx.ret = (arg >> 8) & 0xFF if ctx.dumping else arg & 0xFF
         return NOTHING, NOBODY, 0, 0
     if op == WRITE_FSR_READ or op == WRITE_FSR_ALL:
@@ -242,12 +343,41 @@ def perform(steps, ctx, me, bank, hw, client, counters):
     if op == WAKE:
         return WOKE, NOBODY, 0, 0
     if op == CAPTURE:
-        client.dumped = 1
-        return NOTHING, NOBODY, 0, 0
+        ended = dumps.finish(client, cost.dump_kept, now)
+        return (CAPTURED if ended else NOTHING), NOBODY, 0, 0
     if op == LOG:
         return NOTHING, NOBODY, 0, 0
     if op == MAP_PAGE:
         return MAPS, NOBODY, 0, arg
+    if op == TLBI_BY_ASID:
+        counters.tlbi_writes += 1
+        return INVALIDATES, NOBODY, 0, 0
+    if op == SYNC_TLB:
+        _sync(ctx, bank, counters)
+        return NOTHING, NOBODY, 0, 0
+    if op == NOTE_FAR:
+        ctx.far_is = FAR_KNOWN if bank.has_noted and bank.noted == ctx.far else FAR_NEW
+        bank.noted = ctx.far
+        bank.has_noted = 1
+        return NOTHING, NOBODY, 0, 0
+    if op == COOL_DOWN:
+        if bank.book == NO_STALL:
+            return NOTHING, NOBODY, 0, 0
+        bank.book = STALL_OFF
+        bank.cool_until = now + cost.cooldown
+        return STALL_BOOKED, NOBODY, 0, 0
+    if op == MAY_STALL:
+        if now < may_stall_at(bank, client):
+            return NOTHING, NOBODY, 0, 0
+        bank.book = STALL_ON
+        ctx.may_stall = 1
+        return STALL_BOOKED, NOBODY, 0, 0
+    if op == PM_GET or op == PM_GET_IF_ACTIVE:
+        return (RETURNED_NONE if asleep and op == PM_GET_IF_ACTIVE else GOT_PM), NOBODY, 0, 0
+    if op == PM_PUT:
+        return PUT_PM, NOBODY, 0, 0
+    if op == SPEND:
+        return NOTHING, NOBODY, 0, 0
     if op == RETURN and arg == IRQ_NONE:
         return RETURNED_NONE, NOBODY, 0, 0
     return RETURNED, NOBODY, 0, 0

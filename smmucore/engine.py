@@ -11,6 +11,7 @@ import numpy as np
 
 from smmucore import contexts as cpu
 from smmucore.calm import is_calm, run_calm
+from smmucore.dispatch import may_stall_at
 from smmucore.handler import run_context
 from smmucore.invalidate import invalidate
 from smmucore.kernel import inlined, kernel
@@ -22,10 +23,11 @@ from smmucore.pagetable import (
     unmap_range,
     words_needed,
 )
-from smmucore.records import NEVER
+from smmucore.power import is_asleep
+from smmucore.records import LIVELOCKED, NEVER, RUNNING
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
 from smmucore.sync import begin_sync, end_sync, sync_ends, tlbi_writes
-from smmucore.transactions import ISSUED, arrive, issue
+from smmucore.transactions import ISSUED, arrive, issue, wake_up
 from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
 
 U0 = np.uint64(0)
@@ -44,6 +46,8 @@ LIVELOCK = 3
 NEED_TABLES = 4
 NEED_FAULT_ROWS = 5
 BAD_EVENT = 6
+CRASH = 7
+NEED_CAPTURE_ROWS = 8
 
 # What `trace_event` answers beside MAP_*.
 NEED_TABLES_NOW = 100  # the MAP could need more tables than there is room for
@@ -74,39 +78,47 @@ def run(sim, ev, at, last):
     clock = sim.clock
     n = ev.t.size
     while True:
-        if clock.livelock:
-            return LIVELOCK, at
+        if clock.stop != RUNNING:
+            return (LIVELOCK if clock.stop == LIVELOCKED else CRASH), at
         if sim.faults.size - clock.faults < 2:
             return NEED_FAULT_ROWS, at
         if sim.mem.words.size - sim.mem.used[0] < PAGE_ROOM:
             return NEED_TABLES, at
+        if sim.host.captures.shape[0] - clock.captures < 2:
+            return NEED_CAPTURE_ROWS, at
         t_fault = sim.arrivals[0].t if clock.arrivals else NEVER
         c, t_context = next_context(sim.host.contexts)
         ch, t_channel = next_channel(sim) if clock.queued else (0, NEVER)
         lane, t_lane = next_lane(sim) if sim.lanes.size else (0, NEVER)
+        submit, t_submit = next_submit(sim.host) if sim.host.plan.submit >= 0 else (0, NEVER)
         t_trace = NEVER
         if at < n:
             t_trace = trace_time(sim, ev, at)
             before = min(t_fault, t_context, t_channel)
-            if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane:
+            if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane and t_trace <= t_submit:
                 if is_calm(sim):
-                    done = run_calm(sim, ev, at, min(before, t_lane))
+                    done = run_calm(sim, ev, at, min(before, t_lane, t_submit))
                     if done > 0:
                         at += done
                         continue
-                at = run_trace(sim, ev, at, before, t_lane)
+                at = run_trace(sim, ev, at, before, min(t_lane, t_submit))
                 continue  # what comes next may have changed
         elif not last:
             return NEED_EVENTS, at
 
-        if t_fault <= t_context and t_fault <= t_channel and t_fault <= t_lane and t_fault <= t_trace:
+        if t_submit < min(t_fault, t_context, t_channel, t_lane, t_trace):
+            if min(t_fault, t_context, t_channel, t_lane, t_trace) == NEVER:
+                return ending(sim, at, n), at  # nothing is left that a submit could matter to
+            clock.now = t_submit
+            begin_submit(sim.host, submit, t_submit)
+        elif t_fault <= t_context and t_fault <= t_channel and t_fault <= t_lane and t_fault <= t_trace:
             if t_fault == NEVER:
                 return ending(sim, at, n), at
             clock.now = t_fault
             b = arrive(sim, t_fault)
             cpu.look_at_line(sim.host, b, t_fault)
         elif t_context <= t_channel and t_context <= t_lane and t_context <= t_trace:
-            horizon = min(t_fault - 1, t_channel, t_lane, t_trace)
+            horizon = min(t_fault - 1, t_channel, t_lane, t_trace, t_submit)
             run_context(sim, c, horizon)
         elif t_channel <= t_lane and t_channel <= t_trace:
             issue_head(sim, ch, t_channel)
@@ -150,6 +162,32 @@ def next_context(contexts):
             best = c
             t = contexts[c].t_next
     return best, t
+
+
+@kernel
+def next_submit(host):
+    """Return (bank whose submit would turn stall on again, when it begins): a multiple of `submit_every`."""
+    best = 0
+    t = NEVER
+    every = max(host.cost.submit_every, 1)
+    for b in range(host.banks.size):
+        if host.contexts[3 * host.banks.size + b].state != cpu.IDLE:
+            continue
+        after = may_stall_at(host.banks[b], host.client)
+        if after < NEVER:
+            begins = (max(after, host.clock.now) + every - 1) // every * every
+            if begins < t:
+                best = b
+                t = begins
+    return best, t
+
+
+@kernel
+def begin_submit(host, b, now):
+    """The driver submits: its context wants a CPU."""
+    c = 3 * host.banks.size + b
+    host.contexts[c].state = cpu.WAKING
+    cpu.make_runnable(host, c, 0, now)
 
 
 @kernel
@@ -259,6 +297,8 @@ def offer_event(sim, ev, at, t):
 def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
     channel = sim.channels[ch]
+    if sim.host.plan.sleeps_after != 0 and is_asleep(sim.host.plan, sim.clock, t):
+        wake_up(sim, t)
     sim.clock.accesses += 1
     serial = sim.clock.accesses
     retry = t

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
-from smmucore import dispatch
+from smmucore import dispatch, power
+from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.mmu import check_rights, rights_needed
 from smmucore.pagetable import copy_leaf, find_leaf
-from smmucore.records import NEVER
+from smmucore.records import CRASHED, LIVELOCKED, NEVER, RUNNING
 from smmucore.regime import NOWHERE, place
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
-from smmucore.transactions import drain, forget_unread, resume
+from smmucore.transactions import drain, forget_unread, resume, wake_up
 from smmucore.walk import walk
-from traces.events import EXEC, PROT_PRIV, READ, WRITE
+from traces.events import EXEC, PROT_PRIV, READ, TLBI_ASID, WRITE
 
 U0 = np.uint64(0)
 
@@ -34,17 +35,24 @@ def run_context(sim, c, horizon):
         if k != c and (contexts[k].on_cpu or contexts[k].state == cpu.DELIVERY):
             horizon = min(horizon, contexts[k].t_next if k > c else contexts[k].t_next - 1)
     alone = True
-    while alone and ctx.t_next <= horizon and host.clock.livelock == 0:
+    while alone and ctx.t_next <= horizon and host.clock.stop == RUNNING:
         now = ctx.t_next
         host.clock.now = now
         if ctx.state == cpu.STEP:
+            asleep = host.plan.sleeps_after != 0 and power.is_asleep(host.plan, host.clock, now)
+            if asleep and dispatch.touches_register(host.steps[ctx.pc].op):
+                host.counters.mmio_asleep += 1  # a bus error: the machine is down
+                host.clock.stop = CRASHED
+                return
             consequence, slot, number, value = dispatch.perform(
-                host.steps, ctx, c, bank, host.hw, host.client, host.counters
+                host.steps, ctx, c, bank, host.hw, host.client, host.cost, host.counters, now, asleep
             )
             if consequence >= dispatch.RETURNED:
                 ctx.handled = 1 if consequence == dispatch.RETURNED else 0
                 end_pass(sim, host, c, now)
                 alone = ctx.kind == cpu.HARD_IRQ
+                b = ctx.bank
+                bank = host.banks[b]
                 continue
             if consequence == dispatch.SPINS:
                 ctx.state = cpu.SPIN
@@ -62,7 +70,9 @@ def run_context(sim, c, horizon):
             elif consequence != dispatch.NOTHING:
                 alone = False
                 act(sim, c, consequence, slot, number, value, now)
-            ns = dispatch.begin(host.steps, ctx, host.client, host.cost, host.sites, host.counters, now)
+            ns = dispatch.begin(
+                host.steps, ctx, bank, host.hw, host.client, host.cost, host.sites, host.counters, now
+            )
             if ctx.on_cpu:
                 ctx.t_next = now + ns
             else:
@@ -72,15 +82,20 @@ def run_context(sim, c, horizon):
             alone = ctx.state == cpu.ENTRY
         elif ctx.state == cpu.ENTRY and host.plan.threaded:
             alone = False
-            cpu.wake_thread(host, b, now)
+            cpu.wake_threads(host, c, now)
         elif ctx.state == cpu.ENTRY:
+            ctx.bank = cpu.first_bank(host, c)
+            b = ctx.bank
+            bank = host.banks[b]
             begin_pass(host, c, host.plan.handler, now)
         elif ctx.state == cpu.DELIVERY:
             alone = False
-            cpu.deliver(host, b, now)
+            cpu.deliver(host, c, now)
         elif ctx.state == cpu.WAKING:
             if ctx.kind == cpu.WORKER:
                 begin_work(host, c, now)
+            elif ctx.kind == cpu.SUBMIT:
+                begin_pass(host, c, host.plan.submit, now)
             else:
                 begin_pass(host, c, host.plan.handler, now)
         else:
@@ -102,12 +117,32 @@ def act(sim, c, consequence, slot, number, value, now):
     elif consequence == dispatch.WOKE:
         cpu.queue_work(host, b, c, now)
     elif consequence == dispatch.SWITCHED:
-        host.lines[b].masked += 1 if value != 0 else -1
+        host.lines[cpu.line_of(host, b)].masked += 1 if value != 0 else -1
         cpu.look_at_line(host, b, now)
     elif consequence == dispatch.MAPS:
         map_for(sim, ctx, value)
     elif consequence == dispatch.UNLOCKED:
         cpu.unlocked(host, c, now)
+    elif consequence == dispatch.INVALIDATES:
+        invalidate(sim.mmu, TLBI_ASID, b, U0, U0)
+    elif consequence == dispatch.CAPTURED:
+        keep_capture(host, now)
+    elif consequence == dispatch.GOT_PM:
+        if power.is_asleep(host.plan, host.clock, now):
+            wake_up(sim, now)
+        power.get(ctx, host.clock)
+    elif consequence == dispatch.PUT_PM:
+        power.put(ctx, host.clock, now)
+
+
+@kernel
+def keep_capture(host, now):
+    """Keep when crash dumps were captured, for the deadlines that fall into it."""
+    if host.plan.gmu_waits == 0:
+        return
+    host.captures[host.clock.captures, 0] = host.client.capture_since
+    host.captures[host.clock.captures, 1] = now
+    host.clock.captures += 1
 
 
 @kernel
@@ -132,7 +167,7 @@ def count_fruitless(host, c, now):
         return
     old = False
     young = False
-    for k in range(host.banks.size, host.contexts.size):
+    for k in range(host.banks.size, 3 * host.banks.size):
         other = host.contexts[k]
         ran = other.on_cpu != 0 or other.last_ran > clock.fruitless_since
         if k != c and other.state == cpu.STEP and ran:
@@ -142,14 +177,15 @@ def count_fruitless(host, c, now):
         clock.waited = 1
         clock.fruitless = 0
     else:
-        clock.livelock = 1
+        clock.stop = LIVELOCKED
 
 
 @kernel
 def begin_pass(host, c, first_step, now):
     """A pass begins at its first step, with nothing read yet."""
-    count_fruitless(host, c, now)
     ctx = host.contexts[c]
+    if ctx.kind != cpu.SUBMIT:
+        count_fruitless(host, c, now)
     ctx.pc = first_step
     ctx.far = U0
     ctx.fsr = 0
@@ -162,9 +198,15 @@ def begin_pass(host, c, first_step, now):
     ctx.mapped = 0
     ctx.fresh = 0
     ctx.fault = 0
+    ctx.far_is = 0
+    ctx.may_stall = 0
+    ctx.round = dispatch.NO_SYNC
     ctx.t_start = now
     ctx.state = cpu.STEP
-    ctx.t_next = now + dispatch.begin(host.steps, ctx, host.client, host.cost, host.sites, host.counters, now)
+    bank = host.banks[ctx.bank]
+    ctx.t_next = now + dispatch.begin(
+        host.steps, ctx, bank, host.hw, host.client, host.cost, host.sites, host.counters, now
+    )
 
 
 @kernel
@@ -181,31 +223,52 @@ def begin_work(host, c, now):
 
 @kernel
 def end_pass(sim, host, c, now):
-    """A pass has returned: judge it, and go on to what its context does after."""
+    """A pass has returned: go on to what its context does after; judge an entry behind its last pass."""
     ctx = host.contexts[c]
-    counters = host.counters
+    power.put(ctx, host.clock, now)
+    if ctx.kind == cpu.SUBMIT:
+        cpu.leave(host, c, now)
+        return
     if ctx.kind == cpu.WORKER:
         if ctx.pending:
             begin_work(host, c, now)
         else:
             cpu.leave(host, c, now)
         return
-    if ctx.fresh == 0:
-        bank = host.banks[ctx.bank]
-        counters.irq_spurious += 1
-        bank.spurious_run += 1 if bank.seen != 0 else 0
-        if bank.spurious_run > STORM_ENTRIES:
-            bank.stormed = 1
-    elif ctx.fault != 0:
+    if ctx.fault != 0:
         sim.faults[ctx.fault - 1].t_handler_end = now
-    if ctx.handled == 0:
-        counters.irq_none += 1
+    n = cpu.line_of(host, ctx.bank) if ctx.kind == cpu.THREAD else c
+    line = host.lines[n]
+    line.fresh |= ctx.fresh
+    line.handled |= ctx.handled
     if ctx.kind == cpu.THREAD:
+        line.passes -= 1
+        if line.passes == 0:
+            judge_entry(host, n)
         ctx.state = cpu.UNMASK
         ctx.t_next = now + host.cost.oneshot_unmask
+    elif ctx.bank < cpu.last_bank(host, c):
+        ctx.bank += 1
+        begin_pass(host, c, host.plan.handler, now)
     else:
+        judge_entry(host, n)
         ctx.state = cpu.EXIT
         ctx.t_next = now + (host.cost.irq_exit_idle if ctx.idle else host.cost.irq_exit_task)
+
+
+@kernel
+def judge_entry(host, n):
+    """Judge an entry of line `n` whose passes have all ended: did any see a record, or handle anything?"""
+    line = host.lines[n]
+    if line.fresh == 0:
+        host.counters.irq_spurious += 1
+        for b in range(cpu.first_bank(host, n), cpu.last_bank(host, n) + 1):
+            bank = host.banks[b]
+            bank.spurious_run += 1 if bank.seen != 0 else 0
+            if bank.spurious_run > STORM_ENTRIES:
+                bank.stormed = 1
+    if line.handled == 0:
+        host.counters.irq_none += 1
 
 
 @kernel

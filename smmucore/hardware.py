@@ -35,6 +35,8 @@ class Hardware:
     ss_asserts_irq: bool
     irq_held_until_resume: bool
     fsr_frozen_while_stalled: bool
+    sync_waits_for_stall: bool
+    shared_line: bool
     tbus: int
     slots: int
     walk_slots: int
@@ -73,6 +75,8 @@ class Hardware:
             ss_asserts_irq=self.ss_asserts_irq,
             irq_held_until_resume=self.irq_held_until_resume,
             fsr_frozen_while_stalled=self.fsr_frozen_while_stalled,
+            sync_waits_for_stall=self.sync_waits_for_stall,
+            shared_line=self.shared_line,
             slots=self.slots,
             walk_slots=self.walk_slots,
             fifo_depth=self.fifo_depth,
@@ -90,6 +94,8 @@ HW = np.dtype(
             "ss_asserts_irq",
             "irq_held_until_resume",
             "fsr_frozen_while_stalled",
+            "sync_waits_for_stall",
+            "shared_line",
             "slots",
             "walk_slots",
             "fifo_depth",
@@ -111,6 +117,8 @@ _MMU500 = Hardware(
     ss_asserts_irq=True,
     irq_held_until_resume=False,
     fsr_frozen_while_stalled=True,
+    sync_waits_for_stall=True,
+    shared_line=False,
     tbus=1,
     slots=128,
     walk_slots=8,
@@ -131,6 +139,8 @@ _MMU500 = Hardware(
         "resume_needs_fsr_clear": "Linux 3053a2c5086d: RESUME is ignored unless all of FSR but SS is clear",
         "ss_asserts_irq": "Linux 3053a2c5086d: the interrupt is raised while only SS is set",
         "irq_held_until_resume": "an implementation-defined corner; not seen on this part",
+        "sync_waits_for_stall": "assumption: a handler's TLBSYNC waits for the stalled transaction; try both",
+        "shared_line": "assumption: a line for each bank; where banks share one, set it",
         "fsr_frozen_while_stalled": "pseudocode as quoted by Connor Abbott; not settled (H5): try both",
         "tbus": "assumption: one TBU carries every stream; range 1 to 32",
         "slots": f"{_TRM}: 128 reads and 128 writes outstanding in each TBU",

@@ -6,7 +6,17 @@ of `steps`; commits and messages are named so that a reader can hold them agains
 
 from __future__ import annotations
 
-from smmucore.policy import FAULT_ONLY, FAULT_OR_SS, READ_AND_CHECK, UNHANDLED, Policy
+from dataclasses import replace
+
+from smmucore.policy import (
+    COOL_DOWN_AT_FAULT,
+    FAULT_ONLY,
+    FAULT_OR_SS,
+    READ_AND_CHECK,
+    STALL_AT_SUBMIT,
+    UNHANDLED,
+    Policy,
+)
 from smmucore.steps import (
     BY_RETURN,
     BY_TERMINATE,
@@ -27,6 +37,38 @@ from smmucore.steps import (
     returned,
     unlock,
     write_fsr,
+)
+
+_P8 = Policy(
+    id="P8",
+    name="threaded-resume",
+    kernel="v6.16 on",
+    source="Linux 1650620774fa (threaded), 3053a2c5086d (RESUME in the handler), 2025-05-21",
+    why="a ONESHOT thread reports, clears FSR, then writes RESUME; the line stays masked meanwhile",
+    context="threaded",
+    cfcfg=True,
+    hupcf=True,
+    handler=(
+        *reads("FAR", "FSR", "FSYNR0", "CBFRSYNRA"),
+        FAULT_OR_SS,
+        report(),
+        log(3, returned(ENOSYS)),
+        write_fsr(),
+        resume(BY_RETURN, EAGAIN, IF_SS),
+        done(),
+    ),
+    retry_code=EAGAIN,
+)
+_P9 = replace(
+    _P8,
+    id="P9",
+    name="stall-cool-down",
+    kernel="v6.16-rc3 on",
+    source="Linux b13044092c1e (stall off after a fault), drm/msm, 2025-06",
+    why="P8, and each fault turns stall off until 500 ms have passed without another",
+    at_fault=COOL_DOWN_AT_FAULT,
+    submit=STALL_AT_SUBMIT,
+    dump_needs_ss=True,
 )
 
 MAINLINE = (
@@ -163,24 +205,15 @@ MAINLINE = (
         client_resume=(lock(), resume(BY_TERMINATE), *cfie(on=True), unlock()),
         saved_info=True,
     ),
-    Policy(
-        id="P8",
-        name="threaded-resume",
-        kernel="v6.16 on",
-        source="Linux 1650620774fa (threaded), 3053a2c5086d (RESUME in the handler), 2025-05-21",
-        why="a ONESHOT thread reports, clears FSR, then writes RESUME; the line stays masked meanwhile",
-        context="threaded",
-        cfcfg=True,
-        hupcf=True,
-        handler=(
-            *reads("FAR", "FSR", "FSYNR0", "CBFRSYNRA"),
-            FAULT_OR_SS,
-            report(),
-            log(3, returned(ENOSYS)),
-            write_fsr(),
-            resume(BY_RETURN, EAGAIN, IF_SS),
-            done(),
-        ),
-        retry_code=EAGAIN,
+    _P8,
+    _P9,
+    replace(
+        _P9,
+        id="P10",
+        name="gmu-waits-for-dump",
+        kernel="v6.19 on",
+        source="drm/msm: wait for the MMU devcoredump when waiting for the GMU, posted 2025-07-18",
+        why="P9, and the GMU's waits begin anew when a crash dump is done",
+        gmu_waits=True,
     ),
 )

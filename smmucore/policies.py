@@ -10,7 +10,8 @@ from smmucore.steps import BY_MAPPED, BY_TERMINATE, Step, resume
 
 #: By number, then what was only argued for, then ours.
 _ORDER = (
-    *("P0", "P1", "P2", "P2b", "P3", "P4", "P4v", "P5", "P6", "P7", "P7w", "P8", "P12", "P13", "P16", "P17"),
+    *("P0", "P1", "P2", "P2b", "P3", "P4", "P4v", "P5", "P6", "P7", "P7w", "P8", "P9", "P10", "P11"),
+    *("P12", "P13", "P14", "P15", "P16", "P17"),
     *("will-2021", "jordan-2021", "jordan-2021-masked", "jordan-2021-irq", "robin-rob-2021"),
     *("rob-2025", "reread-clear", "clear-all"),
 )

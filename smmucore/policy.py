@@ -8,7 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smmucore.registers import FSR_FAULT, FSR_SS
-from smmucore.steps import ENOSYS, OK, Step, anything_but, check, log, read, reads, report, returned
+from smmucore.steps import (
+    ENOSYS,
+    IF_MAY_STALL,
+    IF_STALL_ON,
+    OK,
+    Step,
+    anything_but,
+    check,
+    cool_down,
+    lock,
+    log,
+    may_stall,
+    pm_get,
+    pm_put,
+    read,
+    reads,
+    report,
+    returned,
+    sctlr_clear,
+    sctlr_set,
+    unlock,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,16 @@ class Policy:
         What a client returns from the handler to have the transaction retried.
     saved_info : bool
         The core saves the fault registers, and the client reads the copy.
+    at_fault : tuple of Step
+        What an Adreno client does first when a fault is reported to it.
+    submit : tuple of Step
+        What the GPU's driver does at a submit.
+    dump_needs_ss : bool
+        A crash dump is only taken where the copy of FSR has SS.
+    gmu_waits : bool
+        The GMU's deadlines begin anew after a crash dump.
+    polls_all : bool
+        Every entry looks at all banks.
     """
 
     id: str
@@ -63,6 +94,11 @@ class Policy:
     saved_info: bool = False
     stalls_where: str = ""
     only_where: str = ""
+    at_fault: tuple[Step, ...] = ()
+    submit: tuple[Step, ...] = ()
+    dump_needs_ss: bool = False
+    gmu_waits: bool = False
+    polls_all: bool = False
 
     def is_about(self, second_fault: str) -> bool:
         """Tell whether the row is about hardware with this `second_fault`."""
@@ -82,3 +118,19 @@ READ_AND_CHECK = (read("FSR"), FAULT_OR_SS, *reads("FSYNR0", "FAR", "CBFRSYNRA")
 #: How they begin from v6.11 on, and what the core does next where a client is told in the handler.
 READ_FAR_FIRST = reads("FAR", "FSR", "FSYNR0", "CBFRSYNRA")
 REPORT_AND_LOG = (report(), log(3, returned(ENOSYS)))
+#: drm/msm from v6.16-rc3 on: the first fault turns stall off ..
+COOL_DOWN_AT_FAULT = (
+    lock(),
+    *(step.when_also(IF_STALL_ON) for step in sctlr_clear("CFCFG")),
+    cool_down(),
+    unlock(),
+)
+#: .. and a submit after the cool-down turns it on again, with the GPU awake.
+STALL_AT_SUBMIT = (
+    pm_get(),
+    lock(),
+    may_stall(),
+    *(step.when_also(IF_MAY_STALL) for step in (read("SCTLR"), sctlr_set("CFCFG"))),
+    unlock(),
+    pm_put(),
+)

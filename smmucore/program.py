@@ -6,28 +6,30 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from smmucore.clients import Client
-from smmucore.policy import Policy
+from smmucore.policy import STALL_AT_SUBMIT, Policy
 from smmucore.records import STEP, rows
 from smmucore.registers import SCTLR_AFE, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_CFRE, SCTLR_HUPCF, SCTLR_M, SCTLR_TRE
-from smmucore.steps import REPORT, Step, done
+from smmucore.steps import REPORT, REPORT_DUMPS, REPORT_NEEDS_SS, Step, done
 
 NOWHERE = -1
 
 
 class Program(NamedTuple):
-    """Steps as the kernels see them: STEP records, and where the handler and the worker begin."""
+    """Steps as the kernels see them: STEP records, and where each part begins, or NOWHERE."""
 
     steps: Any
     handler: int
     worker: int
+    submit: int
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The same steps for people: the handler's (client included) and the worker's."""
+    """The same steps for people: the handler's (client included), the worker's and the submit's."""
 
     handler: tuple[Step, ...]
     worker: tuple[Step, ...]
+    submit: tuple[Step, ...] = ()
 
 
 def listing(policy: Policy, client: Client) -> Listing:
@@ -38,7 +40,8 @@ def listing(policy: Policy, client: Client) -> Listing:
         worker = _with_client(policy.work, inline)
     elif not any(step.op == REPORT for step in policy.handler):
         worker = ()  # nobody is told
-    return Listing(handler, (*worker, done()) if worker else ())
+    submit = policy.submit or (STALL_AT_SUBMIT if client.cools else ())
+    return Listing(handler, (*worker, done()) if worker else (), (*submit, done()) if submit else ())
 
 
 def _with_client(steps: tuple[Step, ...], inline: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -62,19 +65,26 @@ def report_argument(policy: Policy, client: Client) -> int:
     dumping = deferred if worker else client.returns
     if client.never_else:
         plain = dumping = client.returns
-    return int(client.dumps) << 16 | dumping << 8 | plain
+    flags = REPORT_DUMPS if client.dumps else 0
+    flags |= REPORT_NEEDS_SS if policy.dump_needs_ss or client.cools else 0
+    return flags | dumping << 8 | plain
 
 
 def program(policy: Policy, client: Client) -> Program:
     """Flatten `policy` with `client` into records."""
     parts = listing(policy, client)
-    steps = (*parts.handler, *parts.worker)
+    steps = (*parts.handler, *parts.worker, *parts.submit)
     flat = rows(STEP, len(steps))
     for row, step in zip(flat, steps, strict=True):
         row.op = step.op
         row.arg = report_argument(policy, client) if step.op == REPORT else step.arg
         row.when = step.when
-    return Program(flat, 0, len(parts.handler) if parts.worker else NOWHERE)
+    return Program(
+        flat,
+        0,
+        len(parts.handler) if parts.worker else NOWHERE,
+        len(parts.handler) + len(parts.worker) if parts.submit else NOWHERE,
+    )
 
 
 def sctlr(policy: Policy, second_fault: str = "terminate") -> int:

@@ -24,6 +24,8 @@ from smmucore.steps import (
     irq_on,
     lock,
     log,
+    pm_get,
+    pm_put,
     read,
     report,
     resume,
@@ -32,7 +34,7 @@ from smmucore.steps import (
     write_fsr,
 )
 
-_P3, _P4, _P8 = (next(p for p in MAINLINE if p.id == key) for key in ("P3", "P4", "P8"))
+_P3, _P4, _P8, _P9 = (next(p for p in MAINLINE if p.id == key) for key in ("P3", "P4", "P8", "P9"))
 
 _MASK_WHILE_STALLED = tuple(step.when_also(IF_SS) for step in (lock(), *cfie(on=False), unlock()))
 _RESUME_UNDER_LOCK = (lock(), resume(BY_TERMINATE), *cfie(on=True), unlock())
@@ -103,6 +105,15 @@ PROPOSALS = (
             done(),
         ),
         saved_info=True,
+    ),
+    replace(
+        _P9,
+        id="P11",
+        name="runtime-pm-guard",
+        kernel="proposal, January to March 2026",
+        source="Prakash Gupta, v2 of 2026-03-13: pm_runtime in the fault handlers",
+        why="P9 that looks at no register unless the SMMU is awake, and keeps it so",
+        handler=(pm_get(if_active=True), *_P9.handler[:-1], pm_put(), done()),
     ),
     replace(
         _P4,

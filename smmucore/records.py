@@ -32,6 +32,11 @@ BANK = np.dtype(
         ("fifo_len", "i8"),
         ("line_latched", "i8"),  # for `irq_held_until_resume`
         ("ss_since", "i8"),
+        ("captured_since", "i8"),  # the client's `captured_ns` then
+        ("book", "i8"),  # the driver's own note whether the bank stalls: NO_STALL, STALL_ON, STALL_OFF
+        ("cool_until", "i8"),  # when the cool-down of STALL_OFF ends
+        ("noted", "u8"),  # FAR of its last NOTE_FAR, if there was one
+        ("has_noted", "i8"),
         ("lock", "i8"),  # context that holds the bank's lock, or NOBODY
         ("queued", "i8"),  # accesses of this bank that wait in a channel's queue
         ("spurious_run", "i8"),  # spurious passes since a new record was seen
@@ -40,11 +45,16 @@ BANK = np.dtype(
     align=True,
 )
 
-#: The context of a CPU that runs a driver's steps: hard IRQ, IRQ thread or worker of one bank.
+# BANK.book
+NO_STALL = 0  # it never stalls, and a cool-down has nothing to turn off
+STALL_ON = 1
+STALL_OFF = 2
+
+#: The context of a CPU that runs a driver's steps: hard IRQ of a line; thread, worker or submit of a bank.
 CONTEXT = np.dtype(
     [
         ("kind", "i8"),
-        ("bank", "i8"),
+        ("bank", "i8"),  # a hard IRQ's: the one that its present pass is about
         ("cpu", "i8"),
         ("state", "i8"),
         ("pc", "i8"),
@@ -69,6 +79,10 @@ CONTEXT = np.dtype(
         ("handled", "i8"),  # IRQ_HANDLED was returned
         ("fresh", "i8"),  # this pass saw a new record
         ("fault", "i8"),  # the fault number it told of, or 0
+        ("far_is", "i8"),  # 0: no NOTE_FAR yet; else FAR_NEW or FAR_KNOWN
+        ("may_stall", "i8"),  # MAY_STALL let it turn stall on
+        ("user", "i8"),  # it keeps the SMMU awake
+        ("round", "i8"),  # of the TLBSYNC at hand, from 1; SYNC_ENDS: its last read; 0: none
         # a worker that is queued again: the copies of the pass that queued it
         ("pending", "i8"),
         ("pending_far", "u8"),
@@ -81,8 +95,16 @@ CONTEXT = np.dtype(
     align=True,
 )
 
+# CONTEXT.far_is
+FAR_NEW = 1
+FAR_KNOWN = 2
+
 LINE = np.dtype(
     [
+        ("fresh", "i8"),  # a pass of this entry saw a new record
+        ("handled", "i8"),  # one returned IRQ_HANDLED
+        ("passes", "i8"),  # threads of this entry whose pass has not ended
+        ("threads", "i8"),  # and those that have not unmasked
         ("masked", "i8"),  # ONESHOT, from the wake-up to the end of the thread; each DISABLE_IRQ besides
         ("disabled", "i8"),  # by the spurious-interrupt detector
         ("entries", "i8"),  # K5: entries counted towards the next judgement
@@ -224,13 +246,21 @@ CLOCK = np.dtype(
         ("sync", "i8"),  # a TLBI_SYNC of lane 0 polls
         ("sync_since", "i8"),
         ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
-        ("livelock", "i8"),
+        ("stop", "i8"),  # RUNNING, or why the run ends here
+        ("users", "i8"),  # passes that keep the SMMU awake
+        ("last_put", "i8"),  # when one last ceased to
+        ("captures", "i8"),  # crash dumps whose times are kept (`Host.captures`)
         ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
         ("wakes", "i8"),  # wake-ups of threads and workers so far
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],
     align=True,
 )
+
+# CLOCK.stop
+RUNNING = 0
+LIVELOCKED = 1
+CRASHED = 2
 
 #: One step of a program: see `steps`.
 STEP = np.dtype([("op", "i8"), ("arg", "i8"), ("when", "i8")], align=True)
@@ -242,6 +272,10 @@ PLAN = np.dtype(
         ("demand", "i8"),  # MAP only enters the shadow tables
         ("handler", "i8"),  # where its steps begin
         ("worker", "i8"),
+        ("submit", "i8"),  # -1: nothing is done at a submit
+        ("polls_all", "i8"),  # an entry looks at every bank
+        ("gmu_waits", "i8"),  # deadlines begin anew after a crash dump
+        ("sleeps_after", "i8"),  # idle time after which the SMMU sleeps; 0: never
         ("livelock_limit", "i8"),  # fruitless passes that end the run
         ("retry_limit", "i8"),  # retries of one transaction that end the run
         ("calm", "i8"),  # as many accesses at least go through in a block; 0: none do
@@ -252,7 +286,16 @@ PLAN = np.dtype(
 )
 
 #: What the GPU's driver keeps between faults, for the whole machine.
-CLIENT = np.dtype([("dumped", "i8")], align=True)
+CLIENT = np.dtype(
+    [
+        ("dumped", "i8"),  # a crash dump was taken
+        ("kept_until", "i8"),  # and exists before then
+        ("capturing", "i8"),  # contexts that capture one
+        ("capture_since", "i8"),  # since when one does
+        ("captured_ns", "i8"),  # time in which one did
+    ],
+    align=True,
+)
 
 #: A fault on its way from the end of its walk to its bank.
 ARRIVAL = np.dtype([("t", "i8"), ("serial", "i8"), ("slot", "i8")], align=True)

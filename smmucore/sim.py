@@ -40,11 +40,11 @@ from smmucore.state import State, array, part, record
 class Host(State):
     """The CPUs, the lines, the banks, and what the kernel keeps.  Record dtypes are in `records`.
 
-    A bank has its own line.  Contexts stand in the order in which they take a CPU: the hard IRQ of
-    bank 0, 1, .., then the threads, then the workers.
+    A bank has its own line, or all share line 0.  Contexts stand in the order in which they take a CPU: the
+    hard IRQ of line 0, 1, .., then the threads of bank 0, 1, .., the workers, and submits if any.
     """
 
-    contexts = array(CONTEXT)  # (3 * banks,)
+    contexts = array(CONTEXT)  # (3 * banks,), or 4 * banks with submits
     lines = array(LINE)  # (banks,)
     banks = array(BANK)  # (banks,)
     sites = array(RATELIMIT)  # (SITES,)
@@ -55,6 +55,7 @@ class Host(State):
     hw = record(HW)
     cost = record(COSTS)
     wakes = array(np.int64, 2)  # what wake-ups are drawn from: `smmucore.wakes`
+    captures = array(np.int64, 2)  # begin and end of each crash dump, grown between calls
     counters = record(COUNTERS)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from smmucore import engine
+from smmucore import dumps, engine, transactions
 from smmucore.clients import Client
-from smmucore.contexts import HARD_IRQ, IDLE, THREAD, WORKER
+from smmucore.contexts import HARD_IRQ, IDLE, SUBMIT, THREAD, WORKER
 from smmucore.costs import Profile
 from smmucore.counters import COUNTERS, NAMES
 from smmucore.hardware import Hardware
@@ -33,15 +33,18 @@ from smmucore.records import (
     LANE,
     LINE,
     NEVER,
+    NO_STALL,
     NOBODY,
     PLAN,
     RATELIMIT,
     REQUESTER,
     SLOT,
+    STALL_ON,
     WAITING,
     one,
     rows,
 )
+from smmucore.registers import SCTLR_CFCFG
 from smmucore.shapes import NONE, Caches
 from smmucore.sim import Events, Host, Sim
 from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
@@ -123,9 +126,10 @@ class Setup:
     streams : StreamTable, optional
         Which bank each requester's accesses belong to (H1); otherwise its own.
     cpus : mapping
-        CPU of the ``irq``, ``thread`` and ``worker`` contexts.
-    lanes, premapped, demand
-        What the scenario adds: accesses, mappings, and whether MAP only feeds the pager.
+        CPU of the ``irq``, ``thread``, ``worker`` and ``submit`` contexts; without `submit`, the worker's.
+    lanes, premapped, demand, sleeps_after
+        What the scenario adds: accesses, mappings, whether MAP only feeds the pager, and after how many idle
+        ns the SMMU sleeps (0: never).
     livelock_limit : int
         Passes begun without a record seen or a RESUME accepted that end a run.
     retry_limit : int
@@ -157,6 +161,7 @@ class Setup:
     calm: int = FEWEST
     streams: StreamTable | None = None
     seed: int = 0
+    sleeps_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,11 +209,9 @@ def build(setup: Setup) -> Sim:
     banks.head = NOBODY
     banks.lock = NOBODY
     banks.sctlr = sctlr(setup.policy, hw.second_fault)
-    contexts = rows(CONTEXT, 3 * nb)
-    for b in range(nb):
-        for kind, name in ((HARD_IRQ, "irq"), (THREAD, "thread"), (WORKER, "worker")):
-            ctx = contexts[kind * nb + b]
-            ctx.kind, ctx.bank, ctx.cpu, ctx.state, ctx.t_next = kind, b, setup.cpus[name], IDLE, NEVER
+    banks.book = STALL_ON if int(banks.sctlr[0]) & SCTLR_CFCFG else NO_STALL
+    plan = program(setup.policy, setup.client)
+    contexts = _contexts(nb, {"submit": setup.cpus["worker"], **setup.cpus}, submits=plan.submit >= 0)
     requesters = rows(REQUESTER, len(setup.requesters))
     for k, r in enumerate(setup.requesters):
         row = requesters[k]
@@ -233,7 +236,8 @@ def build(setup: Setup) -> Sim:
         status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
         if status != MAP_OK:
             raise SimulationError(-1, MAP_ERRORS[status])
-    plan = program(setup.policy, setup.client)
+    # What belongs to no bank (H1) is not translated.
+    can_be_calm = np.unique(requesters.tbu).size == 1 and not requesters.route.any()
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
     caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
     host = Host(
@@ -248,10 +252,13 @@ def build(setup: Setup) -> Sim:
             demand=setup.demand,
             handler=plan.handler,
             worker=plan.worker,
+            submit=plan.submit,
+            polls_all=setup.policy.polls_all,
+            gmu_waits=setup.policy.gmu_waits or setup.client.gmu_waits,
+            sleeps_after=setup.sleeps_after,
             livelock_limit=setup.livelock_limit,
             retry_limit=setup.retry_limit,
-            # What belongs to no bank (H1) is not translated.
-            calm=setup.calm if np.unique(requesters.tbu).size == 1 and not requesters.route.any() else 0,
+            calm=0 if not can_be_calm or setup.sleeps_after else setup.calm,
             seed=setup.seed,
             orderly=setup.orderly and np.unique(requesters.bank).size == 1,
         )[0],
@@ -260,6 +267,7 @@ def build(setup: Setup) -> Sim:
         hw=hw.record()[0],
         cost=setup.costs.record()[0],
         wakes=setup.costs.wakes(),
+        captures=np.zeros((16, 2), np.int64),
         counters=record,
     )
     return Sim(
@@ -293,6 +301,17 @@ def build(setup: Setup) -> Sim:
         cost=host.cost,
         counters=record,
     )
+
+
+def _contexts(nb: int, cpus: Mapping[str, int], *, submits: bool) -> Any:
+    """Return the idle contexts of `nb` banks, each on its CPU."""
+    kinds = ((HARD_IRQ, "irq"), (THREAD, "thread"), (WORKER, "worker"), (SUBMIT, "submit"))[: 3 + submits]
+    contexts = rows(CONTEXT, len(kinds) * nb)
+    for kind, name in kinds:
+        for b in range(nb):
+            ctx = contexts[kind * nb + b]
+            ctx.kind, ctx.bank, ctx.cpu, ctx.state, ctx.t_next = kind, b, cpus[name], IDLE, NEVER
+    return contexts
 
 
 def no_events() -> Events:
@@ -347,6 +366,9 @@ def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, i
             more = rows(FAULT, 2 * sim.faults.size)
             more[: sim.faults.size] = sim.faults
             sim = sim.replaced(faults=more)
+        elif status == engine.NEED_CAPTURE_ROWS:
+            kept = sim.host.captures
+            sim = sim.replaced(host=sim.host.replaced(captures=np.concatenate([kept, np.zeros_like(kept)])))
         elif status == engine.BAD_EVENT:
             raise SimulationError(offset + at, MAP_ERRORS[int(sim.clock.error)])
         else:
@@ -357,17 +379,24 @@ def _overdue(sim: Sim, pending: Any, now: int) -> int:
     """Count the deadlines that passed for accesses that are pending, queued or not even arrived."""
     overdue = 0
     for slot in sim.slots[pending]:
-        overdue += slot.deadline > 0 and now - slot.intended > slot.deadline
+        overdue += slot.deadline > 0 and dumps.missed(sim.host, slot.intended, slot.deadline, now)
     for channel, queue in zip(sim.channels, sim.queues, strict=True):
         for k in range(channel.length):
             row = queue[(channel.first + k) % queue.size]
-            overdue += row.deadline > 0 and now - row.intended > row.deadline
+            overdue += row.deadline > 0 and dumps.missed(sim.host, row.intended, row.deadline, now)
     for lane in sim.lanes:
         if lane.deadline > 0 and lane.left > 0:
             late = now - lane.deadline - 1 - lane.next
             if late >= 0:
-                overdue += min(lane.left, late // lane.gap + 1 if lane.gap else lane.left)
+                count = min(lane.left, late // lane.gap + 1 if lane.gap else lane.left)
+                if sim.host.plan.gmu_waits:
+                    waiting = (lane.next + k * lane.gap for k in range(count))
+                    count = sum(dumps.missed(sim.host, t, lane.deadline, now) for t in waiting)
+                overdue += count
     return int(overdue)
+
+
+_CPU_TIME = {HARD_IRQ: "cpu_irq_ns", THREAD: "cpu_thread_ns", WORKER: "cpu_work_ns", SUBMIT: "cpu_work_ns"}
 
 
 def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
@@ -375,10 +404,10 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
     now = int(clock.now)
     for bank in sim.host.banks:
         if bank.head != NOBODY:
-            counters.stalled_ns += now - bank.ss_since
+            transactions.end_stall(sim, bank, now)
     for ctx in sim.host.contexts:
         if ctx.on_cpu:
-            name = {HARD_IRQ: "cpu_irq_ns", THREAD: "cpu_thread_ns", WORKER: "cpu_work_ns"}[int(ctx.kind)]
+            name = _CPU_TIME[int(ctx.kind)]
             counters[name] += now - ctx.since
     pending = np.flatnonzero(sim.slot_free == NEVER)
     counters.transactions_pending = pending.size

@@ -32,6 +32,21 @@ MAP_PAGE = 16
 RETURN = 17
 IRQ_OFF = 18
 IRQ_ON = 19
+TLBI_BY_ASID = 20
+SYNC_TLB = 21
+NOTE_FAR = 22
+COOL_DOWN = 23
+MAY_STALL = 24
+PM_GET = 25
+PM_GET_IF_ACTIVE = 26
+PM_PUT = 27
+SPEND = 28
+
+# SPEND's argument: which cost.
+TBU_HALT = 0
+ATOS = 1
+SOFT_WALK = 2
+SPENT = ("tbu_halt", "atos", "soft_walk")
 
 # --- codes a client returns (and RETURN's argument: 0 IRQ_NONE, 1 IRQ_HANDLED) --------------
 OK = 0
@@ -48,6 +63,10 @@ BY_RETRY = 1
 BY_RETURN = 2  # retry if the client returned the code in bits 8.., else terminate
 BY_MAPPED = 3  # retry if MAP_PAGE succeeded
 
+# REPORT's argument, beside the codes in bits 15:0.
+REPORT_DUMPS = 1 << 16
+REPORT_NEEDS_SS = 1 << 17  # of the copy of FSR, for a dump
+
 IRQ_NONE = 0
 IRQ_HANDLED = 1
 
@@ -56,6 +75,10 @@ IF_SS = 1 << 8  # this pass's copy of FSR has SS
 IF_DUMP = 1 << 9  # this pass decided to capture a dump
 IF_NO_DUMP = 1 << 10
 IF_NOT_DUMPED = 1 << 11  # no crash dump exists now
+IF_STALL_ON = 1 << 12  # stall is on in the driver's book
+IF_MAY_STALL = 1 << 13  # this pass's MAY_STALL said so
+IF_NEW = 1 << 14  # this pass's NOTE_FAR found FAR new
+IF_KNOWN = 1 << 15
 RET_MASK = 0xFF  # the return code is one of these (bit n: code n); 0: any
 
 
@@ -82,6 +105,14 @@ class Step:
             words.append("not dumping")
         if self.when & IF_NOT_DUMPED:
             words.append("no dump exists")
+        if self.when & IF_STALL_ON:
+            words.append("stall is on")
+        if self.when & IF_MAY_STALL:
+            words.append("it may stall")
+        if self.when & IF_NEW:
+            words.append("FAR is new")
+        if self.when & IF_KNOWN:
+            words.append("FAR is known")
         codes = [name for n, name in enumerate(CODE_NAMES) if self.when >> n & 1]
         if codes:
             words.append("client returned " + " or ".join(codes))
@@ -163,8 +194,16 @@ def cfie(on: bool) -> tuple[Step, ...]:
 
 def sctlr_clear(*names: str) -> tuple[Step, ...]:
     """Read SCTLR and write it back with the bits called `names` (CFCFG, HUPCF) off."""
-    bits = sum({"CFCFG": SCTLR_CFCFG, "HUPCF": SCTLR_HUPCF, "CFIE": SCTLR_CFIE}[name] for name in names)
-    return (read("SCTLR"), Step(SCTLR_CLEAR, bits, 0, f"WRITE SCTLR & ~({'|'.join(names)})"))
+    return (read("SCTLR"), Step(SCTLR_CLEAR, _sctlr_bits(names), 0, f"WRITE SCTLR & ~({'|'.join(names)})"))
+
+
+def sctlr_set(*names: str) -> Step:
+    """Write SCTLR with the bits called `names` on."""
+    return Step(SCTLR_SET, _sctlr_bits(names), 0, f"WRITE SCTLR | ({'|'.join(names)})")
+
+
+def _sctlr_bits(names: tuple[str, ...]) -> int:
+    return sum({"CFCFG": SCTLR_CFCFG, "HUPCF": SCTLR_HUPCF, "CFIE": SCTLR_CFIE}[name] for name in names)
 
 
 def irq_off() -> Step:
@@ -205,6 +244,48 @@ def map_page(success: int = OK, failure: int = EFAULT) -> Step:
         0,
         f"MAP_PAGE at FAR: {CODE_NAMES[success]}, or {CODE_NAMES[failure]} where there is none",
     )
+
+
+def tlbi_asid() -> Step:
+    """Invalidate what the TLBs hold of the bank's ASID."""
+    return Step(TLBI_BY_ASID, 0, 0, "TLBIASID")
+
+
+def tlbsync() -> Step:
+    """Write TLBSYNC and poll TLBSTATUS: ten reads, a delay that doubles, up to twenty times."""
+    return Step(SYNC_TLB, 0, 0, "TLBSYNC, and poll TLBSTATUS")
+
+
+def note_far() -> Step:
+    """Keep the pass's FAR, and tell whether it is the bank's last one."""
+    return Step(NOTE_FAR, 0, 0, "NOTE_FAR: is it the one of the last fault?")
+
+
+def cool_down() -> Step:
+    """Note that stall is off for the bank, and when the cool-down ends."""
+    return Step(COOL_DOWN, 0, 0, "COOL_DOWN: stall is off in the driver's book, for a while")
+
+
+def may_stall() -> Step:
+    """Ask whether stall may be turned on again: cool-down over, no crash dump."""
+    return Step(MAY_STALL, 0, 0, "MAY_STALL: is the cool-down over, and no crash dump there?")
+
+
+def pm_get(if_active: bool = False) -> Step:
+    """Keep the SMMU awake; `if_active`: return IRQ_NONE where it sleeps."""
+    if if_active:
+        return Step(PM_GET_IF_ACTIVE, 0, 0, "PM_GET if active, else return IRQ_NONE")
+    return Step(PM_GET, 0, 0, "PM_GET")
+
+
+def pm_put() -> Step:
+    """Let the SMMU sleep."""
+    return Step(PM_PUT, 0, 0, "PM_PUT")
+
+
+def spend(what: str) -> Step:
+    """Spend the time of something that changes nothing here: tbu_halt, atos, soft_walk."""
+    return Step(SPEND, SPENT.index(what), 0, f"SPEND {what}")
 
 
 def done(how: int = IRQ_HANDLED, when: int = 0) -> Step:

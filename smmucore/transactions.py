@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import bank as rules
+from smmucore import dumps
+from smmucore.contexts import look_at_line
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
 from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
-from smmucore.records import COMPLETED, FAULTED_AGAIN, NEVER, TERMINATED
-from smmucore.registers import RESUME_RETRY
+from smmucore.records import COMPLETED, FAULTED_AGAIN, LIVELOCKED, NEVER, TERMINATED
+from smmucore.registers import FSR_ALL_ONES, RESUME_RETRY
 from smmucore.streams import BYPASS, IN_BANK
 from smmucore.walk import fault_level_of
 
@@ -241,7 +243,7 @@ def end(sim, slot, t, outcome):
     sim.clock.last_end = max(sim.clock.last_end, t)
     counters = sim.counters
     counters.makespan_ns = max(counters.makespan_ns, t)
-    if row.deadline > 0 and t - row.intended > row.deadline:
+    if row.deadline > 0 and dumps.missed(sim.host, row.intended, row.deadline, t):
         counters.watchdogs += 1
     stream = sim.requesters[row.requester].stream_index
     late = t - row.intended
@@ -269,7 +271,7 @@ def arrive(sim, t):
         sim.faults[row.fault - 1].t_retired = t
         row.retries += 1
         if row.retries >= sim.host.plan.retry_limit:
-            clock.livelock = 1
+            clock.stop = LIVELOCKED
     clock.faults += 1
     number = clock.faults
     row.fault = number
@@ -293,7 +295,7 @@ def arrive(sim, t):
     verdict, told = rules.fault(bank, sim.hw, slot, number, row.bits, row.iova, fsynr0)
     account(sim, number, told, t)
     if verdict == rules.STALL:
-        bank.ss_since = t
+        begin_stall(sim, bank, t)
     elif verdict == rules.WAIT:
         rules.push(bank, sim.fifos[who.bank], slot)
         counters.faults_pending += 1
@@ -327,9 +329,34 @@ def forget_unread(sim, number):
 
 
 @kernel
+def begin_stall(sim, bank, t):
+    """SS is set at `t`."""
+    bank.ss_since = t
+    bank.captured_since = dumps.time_in_captures(sim.host.client, t)
+
+
+@kernel
+def end_stall(sim, bank, t):
+    """SS is clear at `t`, or the run ends: count the stall, and whether the hang check saw it (K7)."""
+    counters = sim.counters
+    counters.stalled_ns += t - bank.ss_since
+    captured = dumps.time_in_captures(sim.host.client, t) - bank.captured_since
+    if t - bank.ss_since - captured > sim.cost.hangcheck:
+        counters.hangchecks += 1
+
+
+@kernel
+def wake_up(sim, t):
+    """An access or the driver wakes the SMMU: the driver's resume clears FSR of every bank."""
+    for b in range(sim.host.banks.size):
+        forget_unread(sim, rules.write_fsr(sim.host.banks[b], FSR_ALL_ONES))
+        look_at_line(sim.host, b, t)
+
+
+@kernel
 def resume(sim, b, slot, number, value, t):
     """RESUME acted on `slot`: retry it or terminate it (H9)."""
-    sim.counters.stalled_ns += t - sim.host.banks[b].ss_since
+    end_stall(sim, sim.host.banks[b], t)
     sim.faults[number - 1].t_resumed = t
     if value == RESUME_RETRY:
         sim.counters.retried += 1
@@ -353,7 +380,7 @@ def drain(sim, b, t):
             verdict, told = rules.resolve(bank, sim.hw, slot, row.fault, row.bits, row.iova, fsynr0)
             account(sim, row.fault, told, t)
             if verdict == rules.STALL:
-                bank.ss_since = t
+                begin_stall(sim, bank, t)
             else:
                 terminate(sim, slot, t)
             continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 #: From worst to best; the first that holds is the verdict.
 VERDICTS = {
+    "crash": "a register was accessed while the SMMU slept",
     "line-disabled": "the spurious-interrupt detector turned the line off",
     "livelock": "interrupts go on and nothing resolves",
     "hang": "a stall remains and nobody is left to resolve it",
@@ -25,6 +26,7 @@ def verdict(counters: Mapping[str, int], *, hang: bool, livelock: bool, disabled
     'spurious'
     """
     holds = {
+        "crash": counters["mmio_asleep"] > 0,
         "line-disabled": disabled,
         "livelock": livelock,
         "hang": hang,

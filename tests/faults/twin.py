@@ -45,6 +45,15 @@ COSTS = {
     "log_summary": 900,
     "capture": 100_000,
     "map_page": 2500,
+    "tbu_halt": 1500,
+    "atos": 800,
+    "soft_walk": 350,
+    "pm_get": 70,
+    "pm_put": 90,
+    "cooldown": 40_000,
+    "dump_kept": 150_000,
+    "submit_every": 7000,
+    "hangcheck": 30_000,
 }
 
 
@@ -61,13 +70,14 @@ class Case:
     premapped: tuple[Premapped, ...] = ()
     demand: bool = False
     costs: dict[str, int] = field(default_factory=lambda: COSTS)
-    cpus: tuple[int, int, int] = (0, 1, 2)
+    cpus: tuple[int, int, int, int] = (0, 1, 2, 2)
     livelock_limit: int = 300
     retry_limit: int = 50
     orderly: bool = False
     calm: int = 1
     drawn: dict[str, costs.Lognormal] = field(default_factory=dict)
     seed: int = 0
+    sleeps_after: int = 0
 
     def with_hardware(self, **changes: Any) -> Case:
         return replace(self, hardware=replace(self.hardware, **changes))
@@ -87,7 +97,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         costs.profile().with_values(case.costs).with_drawn(case.drawn),
         case.requesters,
         linux(48) * (1 + max(r.bank for r in case.requesters)),
-        dict(zip(("irq", "thread", "worker"), case.cpus, strict=True)),
+        dict(zip(("irq", "thread", "worker", "submit"), case.cpus, strict=True)),
         case.lanes,
         case.premapped,
         case.demand,
@@ -96,6 +106,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         case.orderly,
         case.calm,
         seed=case.seed,
+        sleeps_after=case.sleeps_after,
     )
     blocks = [columns(case.events[k : k + block]) for k in range(0, len(case.events), block)]
     return simulate(setup, blocks)
@@ -105,7 +116,7 @@ def run_plain(case: Case) -> plain.Outcome:
     hw = case.hardware
     names = (
         "stalls second_fault resume_needs_fsr_clear ss_asserts_irq irq_held_until_resume "
-        "fsr_frozen_while_stalled tbus slots walk_slots fifo_depth accept"
+        "fsr_frozen_while_stalled sync_waits_for_stall shared_line tbus slots walk_slots fifo_depth accept"
     )
     shapes = {
         name: (getattr(hw, name).sets, getattr(hw, name).ways) for name in ("utlb", "tlb", "walk_cache")
@@ -117,7 +128,7 @@ def run_plain(case: Case) -> plain.Outcome:
         client=case.client,
         hw={**{name: getattr(hw, name) for name in names.split()}, **shapes},
         costs=case.costs,
-        cpus=dict(zip(("irq", "thread", "work"), case.cpus, strict=True)),
+        cpus=dict(zip(("irq", "thread", "work", "submit"), case.cpus, strict=True)),
         lanes=[
             plain.Lane(a.first, a.gap, a.count, a.requester, a.op, a.iova, a.stride, a.modulo, a.deadline)
             for a in case.lanes
@@ -128,6 +139,7 @@ def run_plain(case: Case) -> plain.Outcome:
         retry_limit=case.retry_limit,
         drawn={name: (how.p50, how.p99) for name, how in case.drawn.items()},
         seed=case.seed,
+        suspend_after=case.sleeps_after,
     )
     return plain.simulate(setup)
 
