@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TRACE = "qemu-virtio-gpu"
 SCENARIO = "burst:n=40,gap=50us"
 CLIENT = "adreno-worker"
-CPUS = "irq=0,thread=0,worker=1"
+CPUS = "irq=0,thread=0,worker=1,submit=1"
 
 #: ns from one access to the next where a capture's clock says nothing about a real device. Not 10: there the
 #: bundled virtio-gpu capture, with an invalidation every nine accesses, falls behind even without a fault.
@@ -81,14 +81,14 @@ def preset(text: str, where: str = "--hardware") -> Hardware:
 
 
 def placement(text: str) -> dict[str, int]:
-    """Read where contexts run: ``irq=0,thread=0,worker=1``; what is left out stays.
+    """Read where contexts run: ``irq=0,thread=0,worker=1,submit=1``; what is left out stays.
 
     Examples
     --------
     >>> placement("worker=0")
-    {'irq': 0, 'thread': 0, 'worker': 0}
+    {'irq': 0, 'thread': 0, 'worker': 0, 'submit': 1}
     """
-    made = {"irq": 0, "thread": 0, "worker": 1}
+    made = {"irq": 0, "thread": 0, "worker": 1, "submit": 1}
     for pair in text.split(","):
         name, _, cpu = pair.partition("=")
         if name not in made:

@@ -37,7 +37,7 @@ class Injection:
     Attributes
     ----------
     recipe : Recipe
-    requesters, spaces, lanes, premapped, demand
+    requesters, spaces, lanes, premapped, demand, sleeps_after
         As in `Setup`.  A bank for each space of the trace, then one for each heartbeat.
     heartbeats : tuple of int
         Their stream IDs.
@@ -51,6 +51,7 @@ class Injection:
     lanes: tuple[Lane, ...] = ()
     premapped: tuple[Premapped, ...] = ()
     demand: bool = False
+    sleeps_after: int = 0
     heartbeats: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -98,6 +99,8 @@ def inject(source: Source, scenario: Scenario, pace: int | None, seed: int) -> I
         made = _burst(source, made, part, pace)
     if scenario.of("demand"):
         made = _demand(source, made)
+    for part in scenario.of("suspend"):
+        made = replace(made, sleeps_after=part.values["after"])
     # Last, because a heartbeat goes on for as long as the other lanes do.
     whole = duration_ns(source.summary, pace)
     ends = [lane.first + (lane.count - 1) * lane.gap for lane in made.lanes]

@@ -19,13 +19,20 @@ from smmucore.steps import Step
 PARTS = tuple(f.name for f in fields(Policy) if get_type_hints(Policy)[f.name] == tuple[Step, ...])
 HANDLER, WORK = "handler", "work"
 #: Those that run inside REPORT, and the one that runs in the client's worker.
-TOLD = ("client_resume", "client_defers")
+TOLD = ("at_fault", "client_resume", "client_defers")
 TOLD_LATER = ("worker_resume",)
+SUBMIT = "submit"
 
 _CODE = "returned"
 #: What a step must know of its pass.
 _NEEDS = {steps.CHECK: "SS", steps.WRITE_FSR_READ: "SS"}
-_TELLS = {"SS": "READ FSR", "dumping": "REPORT", _CODE: "REPORT"}
+_TELLS = {
+    "SS": "READ FSR",
+    "dumping": "REPORT",
+    _CODE: "REPORT",
+    "may stall": "MAY_STALL",
+    "FAR is known": "NOTE_FAR",
+}
 
 
 class RefusedError(ValueError):
@@ -155,6 +162,8 @@ class _Walk:
             if self.parts[part] and not ways:
                 self.unreached(part, 0, "REPORT, where the client is told")
             self.part(part, ways)
+        elif part == SUBMIT:
+            self.part(part, {_Way()})
         else:
             self.part(part, _anything())
 
@@ -217,7 +226,7 @@ class _Walk:
             )
         if step.op == steps.UNLOCK and not all(way.locked for way in ways):
             raise RefusedError(part, k, "UNLOCK without LOCK", "LOCK before it on every way", "a way without")
-        if step.op in (steps.RETURN, steps.CHECK):
+        if step.op in (steps.RETURN, steps.CHECK, steps.PM_GET_IF_ACTIVE):
             if any(way.locked for way in ways):
                 end = f"{spell_step(step)!r} with the lock held"
                 raise RefusedError(part, lock, "LOCK without UNLOCK", "UNLOCK before the pass may end", end)

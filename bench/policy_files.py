@@ -178,6 +178,9 @@ def from_text(text: str, where: str, known: Iterable[Policy] = ()) -> Policy:
         raise UsageError(
             error.what, where + _place(lines, error.part, error.index), error.expected, error.found
         ) from None
+    if policy.polls_all and policy.context != "hard":
+        at = f"{where}{lines.at(('polls_all',))}: polls_all"
+        raise UsageError("polls_all in a thread", at, 'context = "hard"', repr(policy.context))
     return policy
 
 

@@ -25,7 +25,7 @@ from smmucore.policy import Policy
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
 from smmucore.streams import StreamTable
 
-CPUS = {"irq": 0, "thread": 0, "worker": 1}
+CPUS = {"irq": 0, "thread": 0, "worker": 1, "submit": 1}
 
 Percentiles = dict[str, int]
 
@@ -174,6 +174,7 @@ class Runner:
             lanes=made.lanes,
             premapped=made.premapped,
             demand=made.demand,
+            sleeps_after=made.sleeps_after,
             streams=case.streams,
             seed=case.seed,
         )

@@ -109,6 +109,10 @@ KINDS = {
         },
     ),
     "demand": Kind("nothing is mapped until a pager maps it (client: pager)", {}),
+    "suspend": Kind(
+        "the SMMU sleeps when it has been idle, even between a fault and its thread",
+        {"after": Key(positive_duration, "20ms", "idle time: Linux suspends the SMMU after 20 ms")},
+    ),
     "heartbeat": Kind(
         "an innocent stream with a deadline, on the same TBU",
         {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Shape, the same in ASCII, and colour of each verdict: none of them rests on colour alone.
 SHAPES = {
     "line-disabled": ("✖", "X", "bold red"),
+    "crash": ("▼", "%", "bold red"),
     "livelock": ("↻", "@", "bold red"),
     "hang": ("■", "#", "bold red"),
     "stray": ("◆", "!", "red"),

@@ -136,6 +136,7 @@ WORDS = (
     _choice("WRITE RESUME", "value", _RESUMES),
     _choice("WRITE SCTLR", "change", {
         **{f"clear {'|'.join(names)}": steps.sctlr_clear(*names)[-1] for names in _SOME_OF_SCTLR},
+        **{f"set {'|'.join(names)}": steps.sctlr_set(*names) for names in _SOME_OF_SCTLR},
         "clear CFIE": steps.cfie(False)[-1],
         "set CFIE": steps.cfie(True)[-1],
     }),
@@ -146,6 +147,14 @@ WORDS = (
     _alone("WAKE", steps.wake()),
     _alone("CAPTURE", steps.capture()),
     _choice("MAP_PAGE", "codes", _MAPS, f"CODE else CODE, of {', '.join(CODES)}"),
+    _alone("TLBIASID", steps.tlbi_asid()),
+    _alone("TLBSYNC", steps.tlbsync()),
+    _alone("NOTE_FAR", steps.note_far()),
+    _alone("COOL_DOWN", steps.cool_down()),
+    _alone("MAY_STALL", steps.may_stall()),
+    _choice("PM_GET", "how", {"always": steps.pm_get(), "if-active": steps.pm_get(if_active=True)}),
+    _alone("PM_PUT", steps.pm_put()),
+    _choice("SPEND", "what", {what: steps.spend(what) for what in steps.SPENT}),
     _choice("RETURN", "answer", {"HANDLED": steps.done(), "NONE": steps.done(steps.IRQ_NONE)}),
 )  # fmt: skip
 
@@ -171,6 +180,10 @@ CONDITIONS = (
     Condition("dumping", steps.IF_DUMP, "dumping", True, (steps.REPORT,)),
     Condition("not dumping", steps.IF_NO_DUMP, "dumping", False, (steps.REPORT,)),
     Condition("no dump exists", steps.IF_NOT_DUMPED, "dump exists", False),
+    Condition("stall is on", steps.IF_STALL_ON, "stall is on", True),
+    Condition("it may stall", steps.IF_MAY_STALL, "may stall", True, (steps.MAY_STALL,)),
+    Condition("FAR is new", steps.IF_NEW, "FAR is known", False, (steps.NOTE_FAR,)),
+    Condition("FAR is known", steps.IF_KNOWN, "FAR is known", True, (steps.NOTE_FAR,)),
 )
 _BY_TEXT = {condition.text: condition for condition in CONDITIONS}
 _RETURNED = "returned"

@@ -62,6 +62,8 @@ def show(name: str, client: str, policy_files: tuple[Path, ...], as_json: bool) 
     _steps(f"handler, in the {_context(policy)}", parts.handler)
     if parts.worker:
         _steps(_WORKER, parts.worker)
+    if parts.submit:
+        _steps(_SUBMIT, parts.submit)
 
 
 @policies.command()
@@ -78,6 +80,7 @@ def diff(first: str, second: str, client: str, policy_files: tuple[Path, ...], a
     parts = listing(one, caller), listing(other, caller)
     handler = align(parts[0].handler, parts[1].handler)
     worker = align(parts[0].worker, parts[1].worker)
+    submit = align(parts[0].submit, parts[1].submit)
     if as_json:
         print_json(
             {
@@ -86,6 +89,7 @@ def diff(first: str, second: str, client: str, policy_files: tuple[Path, ...], a
                 "second": _as_data(other, caller),
                 "handler": [pair.to_json() for pair in handler],
                 "worker": [pair.to_json() for pair in worker],
+                "submit": [pair.to_json() for pair in submit],
             }
         )
         return
@@ -93,9 +97,12 @@ def diff(first: str, second: str, client: str, policy_files: tuple[Path, ...], a
     _side_by_side("handler", handler, (one, other))
     if worker:
         _side_by_side(_WORKER, worker, (one, other))
+    if submit:
+        _side_by_side(_SUBMIT, submit, (one, other))
 
 
 _WORKER = "worker, when the handler has woken it"
+_SUBMIT = "submit, at the first frame at which stall may come back"
 
 
 def _heads(one: Policy, other: Policy, caller: Client) -> None:
@@ -171,4 +178,5 @@ def _as_data(policy: Policy, client: Client) -> dict[str, object]:
         "only_where": policy.only_where,
         "handler": [str(step) for step in parts.handler],
         "worker": [str(step) for step in parts.worker],
+        "submit": [str(step) for step in parts.submit],
     }
