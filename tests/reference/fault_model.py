@@ -7,24 +7,26 @@ event, take the earliest (section 7's order where several share an instant), let
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import exp, log
 from statistics import NormalDist
-from typing import Any
 
 from traces import events as ev
 
 from .fault_model_bank import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR, ContextBank, Fault
 from .fault_model_clients import CLIENTS
-from .fault_model_cpus import CPU_COUNTER, HARD, THREAD, WORKER, Context, Line, Ratelimit
+from .fault_model_cpus import CPU_COUNTER, HARD, Context
+from .fault_model_dump import Dumps
+from .fault_model_later import POLICIES
+from .fault_model_lines import Driver, Line
+from .fault_model_power import BusError, Power
+from .fault_model_setup import COUNTERS, Channel, Event, Lane, LaneState, Outcome, Setup, Tbu, Transaction
+from .fault_model_steps import Ratelimit
 from .fault_model_translation import Tables, Translation, Translator, permits
-from .fault_model_variants import POLICIES
 from .sync import Sync, sync, tlbi_writes
 
-#: (t, op, requester, space, iova, size, pa, prot), intended times already paced
-Event = tuple[int, int, int, int, int, int, int, int]
+__all__ = ["Lane", "Machine", "Outcome", "Setup", "simulate"]
 
-ARRIVALS, CONTEXTS, CHANNELS, LANES = range(4)  #: the order of sources at one instant
+ARRIVALS, CONTEXTS, CHANNELS, LANES, SUBMITS = range(5)  #: the order of sources at one instant
 READS, WRITES = 0, 1
 GRANULE = 4096
 TLBI_NAMES = {
@@ -33,126 +35,6 @@ TLBI_NAMES = {
     ev.TLBI_ASID: "TLBI_ASID",
     ev.TLBI_ALL: "TLBI_ALL",
 }
-
-COUNTERS = (
-    "accesses", "utlb_hits", "tlb_hits", "walks", "walk_reads",
-    "faults_injected", "faults_recorded", "faults_coalesced", "faults_lost", "faults_pending",
-    "irq_entries", "irq_spurious", "irq_none", "mmio_reads", "mmio_writes", "log_lines", "log_suppressed",
-    "resume_written", "resume_ignored", "resume_stray", "retried", "terminated", "collateral",
-    "stalled_ns", "cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns", "makespan_ns", "watchdogs",
-    "tlbi_writes", "tlb_syncs", "tlb_sync_reads", "tlb_sync_timeouts", "cpu_tlbi_ns",
-    "console_ns",
-)  # fmt: skip
-
-
-@dataclass
-class Lane:
-    """An injected lane: n accesses, `gap` apart, at base + k * stride (k mod `modulo`, unless that is 0)."""
-
-    first: int
-    gap: int
-    n: int
-    requester: int
-    op: int
-    base: int
-    stride: int
-    modulo: int = 0
-    deadline_ns: int = 0
-
-    def events(self) -> Iterator[Event]:
-        for k in range(self.n):
-            iova = self.base + (k % self.modulo if self.modulo else k) * self.stride
-            yield self.first + k * self.gap, self.op, self.requester, 0, iova, 1, 0, 0
-
-
-@dataclass
-class Setup:
-    """One run."""
-
-    events: list[Event]
-    requesters: list[tuple[int, int, int]]  #: stream, space (its bank), TBU
-    policy: str
-    client: str
-    hw: dict[str, Any]
-    costs: dict[str, int]
-    cpus: dict[str, int]
-    lanes: list[Lane] = field(default_factory=list)
-    #: (space, iova, size, pa, prot), mapped before the run starts
-    premapped: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    demand: bool = False
-    livelock_limit: int = 200_000
-    retry_limit: int = 10_000
-    #: wake-ups that are drawn: cost -> median and 99th percentile of a lognormal
-    drawn: dict[str, tuple[int, int]] = field(default_factory=dict)
-    seed: int = 0
-    event_limit: int = 20_000_000  #: of the reference alone: a run that goes on for ever raises
-
-
-@dataclass
-class Outcome:
-    """What a run came to."""
-
-    counters: dict[str, int]
-    verdict: str
-    completed: bool
-    transactions_pending: int
-    #: per stream: from intended, from issue, in order of ending
-    latencies: dict[int, tuple[list[int], list[int]]]
-    faults: list[dict[str, Any]]
-
-
-@dataclass(eq=False)
-class Transaction:
-    """One access, from its arrival at a channel's queue."""
-
-    stream: int
-    bank: int
-    tbu: int
-    op: int
-    iova: int
-    privileged: bool
-    intended: int
-    arrived: int
-    deadline: int  #: relative to intended; 0: none
-    issued: int | None = None
-    faults: int = 0
-    ended_at: int | None = None  #: known as soon as it translates, even where that is later than now
-
-
-@dataclass(eq=False)
-class Channel:
-    """The reads, or the writes, of one TBU."""
-
-    tbu: int
-    queue: list[Transaction] = field(default_factory=list)
-    in_slots: list[Transaction] = field(default_factory=list)
-    last_issue: int | None = None
-    waits_for_walk_slot: int = 0
-
-
-class LaneState:
-    """Where a lane has got to."""
-
-    def __init__(self, events: Iterator[Event], deadline: int) -> None:
-        self.events = events
-        self.deadline = deadline
-        self.free_at = 0
-        self.next = next(events, None)
-        self.fence: list[Transaction] | None = None  #: the accesses that the UNMAP or TLBI at hand waits for
-        self.sync_since: int | None = None  #: when the TLBI_SYNC at hand was begun
-
-    def done(self, now: int) -> None:
-        self.free_at = now
-        self.fence = None
-        self.sync_since = None
-        self.next = next(self.events, None)
-
-
-@dataclass(eq=False)
-class Tbu:
-    """The walk slots of one TBU."""
-
-    walk_slots: list[int]  #: when each is free
 
 
 def last_end(transactions: list[Transaction]) -> int | None:
@@ -193,13 +75,25 @@ class Machine:
         self.banks = [
             ContextBank(n, setup.hw, policy.stalls_on(setup.hw), policy.hupcf, self) for n in range(banks)
         ]
-        self.lines = [Line(self, bank, policy, client) for bank in self.banks]
+        self.drivers = [Driver(self, bank, policy, client) for bank in self.banks]
+        if setup.hw["shared_line"]:
+            self.lines = [Line(self, 0, self.drivers, self.drivers)]
+        else:
+            self.lines = [
+                Line(self, n, [driver], self.drivers if policy.polls_all else [driver])
+                for n, driver in enumerate(self.drivers)
+            ]
         self.contexts: list[Context] = [line.hard for line in self.lines]
-        self.contexts += [line.thread for line in self.lines]
-        self.contexts += [line.work for line in self.lines]
+        self.contexts += [driver.thread for driver in self.drivers]
+        self.contexts += [driver.work for driver in self.drivers]
+        self.contexts += [driver.submit for driver in self.drivers]
+        self.context_of = {(context.kind, context.number): context for context in self.contexts}
+        self.submitting = [driver for driver in self.drivers if driver.submits]
+        self.gmu_waits = policy.gmu_waits or client.gmu_waits
         self.running: dict[int, Context] = {}  #: by CPU
         self.ratelimits = (Ratelimit(), Ratelimit())
-        self.crash_dump = False
+        self.dumps = Dumps(setup.costs["dump_kept"])
+        self.power = Power(self, setup.suspend_after)
         self.fruitless = 0
         self.fruitless_since = 0
         self.waited = False
@@ -260,6 +154,8 @@ class Machine:
     def _end(self, transaction: Transaction, end: int) -> None:
         assert transaction.ended_at is None
         transaction.ended_at = end
+        transaction.missed = self._is_late(transaction.intended, transaction.deadline, end)
+        self.power.access_ends(end)
         self.ends.append((end, len(self.ends), transaction))
 
     # --- what the CPUs do to the rest -------------------------------------------------------
@@ -289,6 +185,11 @@ class Machine:
                 self.livelocked = True
         context.pass_began = self.now
 
+    def stall_ends(self, since: int) -> None:
+        """The hang check: its timer stands still while a dump is being captured."""
+        lasted = self.now - since - self.dumps.within(since, self.now)
+        self.counters["hangchecks"] += lasted > self.setup.costs["hangcheck"]
+
     def map_shadow_page(self, space: int, iova: int, fsynr0: int) -> bool:
         """Map what the pager has, if it allows the access that FSYNR0 tells of."""
         page = self.shadow.page_at(space, iova)
@@ -301,10 +202,12 @@ class Machine:
     # --- the loop ---------------------------------------------------------------------------
 
     def run(self) -> str:
-        """Run to the end: 'complete', 'hang' or 'livelock'."""
+        """Run to the end: 'complete', 'hang', 'livelock' or 'crash'."""
         for _ in range(self.setup.event_limit):
             candidates = [*self._next_arrival(), *self._next_of_contexts()]
             candidates += [*self._next_of_channels(), *self._next_of_lanes()]
+            if candidates:
+                candidates += self._next_of_submits()
             if not candidates:
                 return "complete" if self._nothing_left() else "hang"
             t, source, major, minor = min(candidates)
@@ -313,11 +216,17 @@ class Machine:
             if source == ARRIVALS:
                 self._fault_arrives()
             elif source == CONTEXTS:
-                self._context_event(major, minor)
+                try:
+                    self._context_event(major, minor)
+                except BusError:
+                    self.counters["mmio_asleep"] += 1
+                    return "crash"
             elif source == CHANNELS:
                 self._channel_event(self.channels[major])
-            else:
+            elif source == LANES:
                 self._lane_event(self.lanes[major])
+            else:
+                self.drivers[major].begin_submit()
             self._settle()
             if self.livelocked:
                 return "livelock"
@@ -331,7 +240,7 @@ class Machine:
             and not any(channel.queue for channel in self.channels)
             and all(transaction.ended_at is not None for transaction in self.transactions)
             and not any(context.runnable for context in self.contexts)
-            and not any(bank.line_up for bank in self.banks)
+            and not any(line.up for line in self.lines)
         )
 
     def _advance(self, t: int) -> None:
@@ -344,8 +253,9 @@ class Machine:
 
     def _settle(self) -> None:
         """After an event: lines follow registers, and CPUs are given to those who should have them."""
-        for bank, line in zip(self.banks, self.lines, strict=True):
+        for bank in self.banks:
             bank.update_line()
+        for line in self.lines:
             line.settle()
         cpus = set(self.setup.cpus.values())
         for cpu in cpus:
@@ -384,18 +294,17 @@ class Machine:
     def _next_of_contexts(self) -> Iterator[tuple[int, int, int, int]]:
         for line in self.lines:
             if line.deliver_at is not None:
-                yield line.deliver_at, CONTEXTS, HARD, line.bank.number
+                yield line.deliver_at, CONTEXTS, HARD, line.number
         for context in self.running.values():
             assert context.step is not None
             if context.remaining or context.step.waits_for():
-                yield self.now + context.remaining, CONTEXTS, context.kind, context.bank.number
+                yield self.now + context.remaining, CONTEXTS, context.kind, context.number
 
-    def _context_event(self, kind: int, bank: int) -> None:
-        line = self.lines[bank]
-        if kind == HARD and line.deliver_at is not None:
-            line.delivered()
+    def _context_event(self, kind: int, number: int) -> None:
+        if kind == HARD and self.lines[number].deliver_at is not None:
+            self.lines[number].delivered()
         else:
-            {HARD: line.hard, THREAD: line.thread, WORKER: line.work}[kind].end_step()
+            self.context_of[kind, number].end_step()
 
     def _next_of_channels(self) -> Iterator[tuple[int, int, int, int]]:
         for number, channel in enumerate(self.channels):
@@ -448,6 +357,12 @@ class Machine:
                 continue
             yield t, LANES, number, 0
 
+    def _next_of_submits(self) -> Iterator[tuple[int, int, int, int]]:
+        for driver in self.submitting:
+            t = driver.next_submit()
+            if t is not None:
+                yield t, SUBMITS, driver.bank.number, 0
+
     def _sync(self, lane: LaneState) -> Sync:
         """What the polls of the TLBI_SYNC at hand come to, as far as is known now."""
         read, write = self.setup.costs["mmio_read"], self.setup.costs["mmio_write"]
@@ -484,6 +399,7 @@ class Machine:
             stream, bank, tbu = self.setup.requesters[requester]
             privileged = bool(prot & ev.PROT_PRIV)
             access = Transaction(stream, bank, tbu, op, iova, privileged, t, self.now, lane.deadline)
+            self.power.access_arrives()
             self.transactions.append(access)
             self._channel_of(event).queue.append(access)
         elif op == ev.MAP:
@@ -511,17 +427,24 @@ class Machine:
 
     # --- the result -------------------------------------------------------------------------
 
-    def _watchdogs(self) -> int:
-        def late(intended: int, deadline: int, ended_at: int | None) -> bool:
-            return deadline > 0 and (self.now if ended_at is None else ended_at) > intended + deadline
+    def _is_late(self, intended: int, deadline: int, end: int) -> bool:
+        if deadline and self.gmu_waits:
+            return self.dumps.missed(intended, deadline, end)
+        return deadline > 0 and end > intended + deadline
 
-        count = sum(late(t.intended, t.deadline, t.ended_at) for t in self.transactions)
+    def _watchdogs(self) -> int:
+        count = 0
+        for t in self.transactions:
+            count += t.missed if t.ended_at is not None else self._is_late(t.intended, t.deadline, self.now)
         for lane in self.lanes:  # what has not even arrived is late too
             if lane.deadline and lane.next is not None:
-                count += sum(late(event[0], lane.deadline, None) for event in (lane.next, *lane.events))
+                left = (lane.next, *lane.events)
+                count += sum(self._is_late(event[0], lane.deadline, self.now) for event in left)
         return count
 
     def _verdict(self, ending: str) -> str:
+        if ending == "crash":
+            return ending
         if any(line.disabled for line in self.lines):
             return "line-disabled"
         if ending != "complete":
@@ -537,9 +460,11 @@ class Machine:
     def outcome(self, ending: str) -> Outcome:
         counters = self.counters
         counters["faults_pending"] = sum(fault.record == "pending" for fault in self.faults)
-        counters["stalled_ns"] = sum(
-            bank.stalled_ns + (self.now - bank.stalled_since if bank.stalled else 0) for bank in self.banks
-        )
+        for bank in self.banks:
+            counters["stalled_ns"] += bank.stalled_ns
+            if bank.stalled:
+                counters["stalled_ns"] += self.now - bank.stalled_since
+                self.stall_ends(bank.stalled_since)
         counters["makespan_ns"] = max((end for end, _, _ in self.ends), default=0)
         counters["watchdogs"] = self._watchdogs()
         latencies: dict[int, tuple[list[int], list[int]]] = {

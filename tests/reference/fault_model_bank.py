@@ -61,6 +61,7 @@ class Datapath(Protocol):
     def terminate(self, transaction: Transaction) -> None: ...
     def translate(self, transaction: Transaction) -> None: ...
     def progress(self) -> None: ...
+    def stall_ends(self, since: int) -> None: ...
 
 
 class ContextBank:
@@ -182,6 +183,7 @@ class ContextBank:
         counters["resume_stray"] += head is not meant
         self.fsr &= ~FSR_SS
         self.stalled_ns += self.path.now - self.stalled_since
+        self.path.stall_ends(self.stalled_since)
         self.head = None
         head.t_resumed = self.path.now
         self.path.progress()
@@ -193,14 +195,14 @@ class ContextBank:
             self._terminate(head)
         self._drain()
 
-    def write_cfie(self, cfie: bool) -> None:
-        self.cfie = cfie
-        self._drain()
-
-    def no_more_stalls(self) -> None:
-        """SCTLR with CFCFG and HUPCF off."""
-        self.cfcfg = False
-        self.hupcf = not self.hw["stalls"]
+    def write_sctlr(
+        self, *, cfie: bool | None = None, cfcfg: bool | None = None, hupcf: bool | None = None
+    ) -> None:
+        """Change the bits that are named; a part that cannot stall has two of them read-only."""
+        self.cfie = self.cfie if cfie is None else cfie
+        if self.hw["stalls"]:
+            self.cfcfg = self.cfcfg if cfcfg is None else cfcfg
+            self.hupcf = self.hupcf if hupcf is None else hupcf
         self._drain()
 
     def _drain(self) -> None:

@@ -14,7 +14,8 @@ from .fault_model_bank import FSR_FAULT_BITS, FSR_SS, Fault
 
 if TYPE_CHECKING:
     from .fault_model_clients import Client
-    from .fault_model_cpus import Step, Steps
+    from .fault_model_cpus import Step
+    from .fault_model_steps import Steps
 
 OK, ENOSYS, EAGAIN, EFAULT, EBUSY, EINVAL = "0", "-ENOSYS", "-EAGAIN", "-EFAULT", "-EBUSY", "-EINVAL"
 ALL_ONES = 0xFFFF_FFFF
@@ -38,6 +39,9 @@ class Pass:
     none: bool = False  #: returned IRQ_NONE
     ret: str = OK  #: of the client
     mapped: bool = False
+    new_far: bool = False  #: NOTE_FAR had not just seen it
+    may_stall: bool = False
+    user: bool = False  #: keeps the SMMU awake
 
     @property
     def ss(self) -> bool:
@@ -56,6 +60,9 @@ class Policy:
     in_worker = False  #: the client is told in the core's worker
     client_reads = 7  #: registers of the SMMU that an Adreno client reads for itself
     deferred_ret = OK  #: what a client returns that leaves the fault to its worker
+    cools_down = False  #: a fault turns stalls off for a while; dumps need SS
+    gmu_waits = False  #: deadlines begin anew behind a capture
+    polls_all = False  #: every line's handler looks at every bank
     mapped_ret = OK  #: what a pager returns from the handler once it has mapped the page
 
     def handler(self, do: Steps, p: Pass, client: Client) -> Program:
@@ -105,13 +112,47 @@ class Policy:
         if p.ss:
             yield do.lock()
             yield do.read("SCTLR")
-            yield do.write_cfie(False)
+            yield do.write_sctlr(cfie=False)
             yield do.unlock()
 
     def no_fault(self, p: Pass) -> bool:
         """CHECK: nothing of ours in the copy of FSR, so the pass returns IRQ_NONE."""
         p.none = not p.fsr & self.fault_mask
         return p.none
+
+
+def cool_down(do: Steps) -> Program:
+    """No more stalls for a while."""
+    yield do.lock()
+    if do.stall_is_on():
+        yield do.read("SCTLR")
+        yield do.write_sctlr(cfcfg=False)
+    yield do.cool_down()
+    yield do.unlock()
+
+
+def halt_tbu(do: Steps, p: Pass, fsr: int) -> Program:
+    """A stall is ended first, for the TBU to halt at all; then ATOS asks the hardware what it finds."""
+    if p.ss:
+        yield do.read("SCTLR")
+        yield do.write_sctlr(cfcfg=False, cfie=False)
+        yield do.write_fsr(fsr)
+        yield do.write_resume(retry=False)
+        yield do.write_sctlr(cfcfg=True, cfie=True)
+    yield do.spend("tbu_halt")
+    yield do.spend("atos")
+
+
+def submit(do: Steps, p: Pass) -> Program:
+    """Stalls come back with a frame, some time after the last fault."""
+    yield do.pm_get()
+    yield do.lock()
+    yield do.may_stall()
+    if p.may_stall:
+        yield do.read("SCTLR")
+        yield do.write_sctlr(cfcfg=True)
+    yield do.unlock()
+    yield do.pm_put()
 
 
 class P0(Policy):
@@ -238,7 +279,7 @@ class P7(Policy):
         yield do.lock()
         yield do.write_resume(retry)
         yield do.read("SCTLR")
-        yield do.write_cfie(True)
+        yield do.write_sctlr(cfie=True)
         yield do.unlock()
 
 

@@ -1,8 +1,7 @@
-"""Handlers beside the main line: what was argued for, other drivers, two of ours; and all of them by name."""
+"""Handlers beside the main line: what was argued for, other drivers, two of ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .fault_model_bank import FSR_FAULT_BITS
@@ -13,14 +12,10 @@ from .fault_model_policies import (
     EBUSY,
     ENOSYS,
     OK,
-    P0,
-    P1,
-    P2,
     P3,
     P4,
     P7,
     P8,
-    P2b,
     Pass,
     Policy,
     Program,
@@ -28,7 +23,7 @@ from .fault_model_policies import (
 
 if TYPE_CHECKING:
     from .fault_model_clients import Client
-    from .fault_model_cpus import Steps
+    from .fault_model_steps import Steps
 
 
 class P5(P4):
@@ -64,12 +59,12 @@ class P7w(P8):
             return
         if p.ss:
             yield do.read("SCTLR")
-            yield do.write_cfie(False)
+            yield do.write_sctlr(cfie=False)
         yield do.write_fsr(p.fsr)
         yield from self.tell(do, p, client)
         if p.ss:
             yield do.read("SCTLR")
-            yield do.write_cfie(True)
+            yield do.write_sctlr(cfie=True)
             yield do.write_resume(retry=p.ret == EAGAIN)
 
 
@@ -95,12 +90,12 @@ class P12(Policy):
 
 def recover_as_kgsl(do: Steps, retry: bool) -> Program:
     yield do.read("SCTLR")
-    yield do.no_more_stalls()
+    yield do.write_sctlr(cfcfg=False, hupcf=False)
     yield do.write_fsr(ALL_ONES)
     yield do.write_resume(retry)
     yield do.write_fsr(ALL_ONES)
     yield do.read("SCTLR")
-    yield do.write_cfie(True)
+    yield do.write_sctlr(cfie=True)
 
 
 class P13(Policy):
@@ -115,6 +110,9 @@ class P13(Policy):
         yield do.check()
         if self.no_fault(p):
             return
+        yield from self.look_again(do, p, client)
+
+    def look_again(self, do: Steps, p: Pass, client: Client) -> Program:
         for register in ("FSR", "FSYNR0", "FAR"):
             yield do.read(register)
         yield do.report()
@@ -128,7 +126,7 @@ class P13(Policy):
 
     def defer(self, do: Steps, p: Pass) -> Program:
         yield do.read("SCTLR")
-        yield do.write_cfie(False)
+        yield do.write_sctlr(cfie=False)
 
     def resume(self, do: Steps, p: Pass, retry: bool, worker: bool) -> Program:
         yield from recover_as_kgsl(do, retry)
@@ -149,7 +147,7 @@ class P16(Policy):
             return
         if p.ss:
             yield do.read("SCTLR")
-            yield do.write_cfie(False)
+            yield do.write_sctlr(cfie=False)
         yield do.wake()
         yield do.write_fsr(p.fsr)
 
@@ -158,33 +156,7 @@ class P16(Policy):
         if p.ss:
             yield do.write_resume(retry=p.ret == EAGAIN)
             yield do.read("SCTLR")
-            yield do.write_cfie(True)
-
-
-class P17(P8):
-    """TBU debug: IRQ_NONE for what no client handles; -EBUSY leaves both registers alone."""
-
-    worker_resumes = True
-    deferred_ret = EBUSY
-
-    def handler(self, do: Steps, p: Pass, client: Client) -> Program:
-        yield from self.look_far_first(do, p)
-        if p.none:
-            return
-        yield do.report()
-        yield from client.report(do, p, self)
-        handled = p.ret in (OK, EBUSY, EAGAIN)
-        if not handled:
-            yield do.log(CORE, 3)
-        if p.ret != EBUSY:
-            yield do.write_fsr(p.fsr)
-            if p.ss:
-                yield do.write_resume(retry=p.ret == EAGAIN)
-        p.none = not handled
-
-    def resume(self, do: Steps, p: Pass, retry: bool, worker: bool) -> Program:
-        yield do.write_fsr(ALL_ONES)
-        yield do.write_resume(retry)
+            yield do.write_sctlr(cfie=True)
 
 
 class Will2021(P4):
@@ -208,13 +180,13 @@ class JordanMasked(P3):
 
     def defer(self, do: Steps, p: Pass) -> Program:
         yield do.read("SCTLR")
-        yield do.write_cfie(False)
+        yield do.write_sctlr(cfie=False)
 
     def resume(self, do: Steps, p: Pass, retry: bool, worker: bool) -> Program:
         yield from super().resume(do, p, retry, worker)
         if worker:
             yield do.read("SCTLR")
-            yield do.write_cfie(True)
+            yield do.write_sctlr(cfie=True)
 
 
 class JordanMaskedIrq(P3):
@@ -264,12 +236,3 @@ class ClearAll(P8):
 
     def clear(self, do: Steps, p: Pass) -> Program:
         yield do.write_fsr(ALL_ONES)
-
-
-POLICIES: dict[str, Callable[[], Policy]] = {
-    "P0": P0, "P1": P1, "P2": P2, "P2b": P2b, "P3": P3, "P4": P4, "P7": P7, "P8": P8,
-    "P4v": P4, "P5": P5, "P6": P6, "P7w": P7w, "P12": P12, "P13": P13, "P16": P16, "P17": P17,
-    "will-2021": Will2021, "jordan-2021": Jordan2021, "jordan-2021-masked": JordanMasked,
-    "jordan-2021-irq": JordanMaskedIrq, "robin-rob-2021": RobinRob2021, "rob-2025": Rob2025,
-    "reread-clear": RereadClear, "clear-all": ClearAll,
-}  # fmt: skip

@@ -29,19 +29,21 @@ COSTS = {
     "console_first": 0, "console_second": 0, "console_third": 0, "console_gpu": 0,
     "printer_first": 0, "printer_second": 0, "printer_third": 0, "printer_gpu": 0, "printer_summary": 0,
     "capture": 100_000, "map_page": 2500,
+    "tbu_halt": 4000, "atos": 6000, "soft_walk": 800, "pm_get": 40, "pm_put": 10,
+    "cooldown": 50_000, "dump_kept": 10**12, "submit_every": 10_000, "hangcheck": 2_000_000,
 }  # fmt: skip
 MMU500 = {
     "stalls": True, "second_fault": "queue", "resume_needs_fsr_clear": True, "ss_asserts_irq": True,
     "irq_held_until_resume": False, "fsr_frozen_while_stalled": True,
     "tbus": 1, "slots": 128, "walk_slots": 8, "fifo_depth": 16, "accept": 1,
-    "utlb": (1, 8), "tlb": (16, 4), "walk_cache": (4, 4),
+    "utlb": (1, 8), "tlb": (16, 4), "walk_cache": (4, 4), "shared_line": False, "sync_waits_for_stall": True,
 }  # fmt: skip
 IDEAL = MMU500 | {"resume_needs_fsr_clear": False, "ss_asserts_irq": False}
 SMMU_V2 = MMU500 | {"second_fault": "terminate"}
 BOTH = pytest.mark.parametrize("hw", [MMU500, IDEAL], ids=["mmu500", "ideal"])
 
-OWN_CPUS = {"irq": 0, "thread": 1, "work": 2}
-ONE_CPU = {"irq": 0, "thread": 0, "work": 0}
+OWN_CPUS = {"irq": 0, "thread": 1, "work": 2, "submit": 3}
+ONE_CPU = {"irq": 0, "thread": 0, "work": 0, "submit": 0}
 RW = ev.PROT_READ | ev.PROT_WRITE
 
 WILD = 5 << 39  #: nothing is ever mapped in its 512G, so it faults at level 0
