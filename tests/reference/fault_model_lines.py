@@ -43,22 +43,18 @@ class Driver:
         self.cool_at = 0  #: the end of the last cool-down
         self.noted_far: int | None = None
 
-    def handler_pass(self, context: Context, line: Line) -> Iterator[Step]:
-        """A pass for an entry of `line`, which is another bank's where all banks are polled."""
+    def handler_pass(self, line: Line, context: Context) -> Iterator[Step]:
+        """One pass of the steps; where a line polls all banks it need not be this one's."""
         entry = line.entry
         p = Pass(entered=entry.taken_at)
         self.machine.pass_begins(context)
         yield from self.policy.handler(Steps(self, context, p), p, self.client)
-        yield Step(0, lambda: self._end_handler_pass(p, line, entry))
+        yield Step(0, lambda: line.pass_ends(p, entry))
         context.pass_began = None
-
-    def _end_handler_pass(self, p: Pass, line: Line, entry: Entry) -> None:
-        self.machine.power.put(p)
-        line.pass_ends(p, entry)
 
     def run_thread(self) -> Iterator[Step]:
         yield Step(self.machine.time_to_wake("thread_wake"))
-        yield from self.handler_pass(self.thread, self.line)
+        yield from self.handler_pass(self.line, self.thread)
         yield Step(self.machine.setup.costs["oneshot_unmask"], self.line.thread_ends)
 
     def queue_work(self, p: Pass) -> None:
@@ -169,7 +165,7 @@ class Line:
         costs = self.machine.setup.costs
         yield Step(costs["irq_entry_idle" if idle else "irq_entry_task"])
         for driver in self.served:
-            yield from driver.handler_pass(self.hard, self)
+            yield from driver.handler_pass(self, self.hard)
         yield Step(costs["irq_exit_idle" if idle else "irq_exit_task"], self._exit)
 
     def _exit(self) -> None:
@@ -204,6 +200,7 @@ class Line:
 
     def pass_ends(self, p: Pass, entry: Entry) -> None:
         """Judge the entry once its last pass has ended."""
+        self.machine.power.put(p)
         entry.saw_new |= p.saw_new
         entry.none &= p.none
         entry.passes_left -= 1
