@@ -102,9 +102,10 @@ def _inline(policy: Policy) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     return (
         *_info(policy),
         *policy.at_fault,
-        capture().when_also(IF_DUMP),
-        *policy.client_resume,
+        *_under(policy.client_resume, IF_NO_DUMP),
         log(1, site=1),
+        capture().when_also(IF_DUMP),
+        *_under(policy.client_resume, IF_DUMP),
     ), ()
 
 

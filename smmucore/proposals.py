@@ -27,6 +27,7 @@ from smmucore.steps import (
     pm_get,
     pm_put,
     read,
+    reads,
     report,
     resume,
     returned,
@@ -52,6 +53,9 @@ def _threaded(*steps: Step) -> tuple[Step, ...]:
     )
 
 
+#: P4's order as it was from v6.11 to v6.15: everything is read before FSR is looked at, and three lines.
+_P4_LATE = (*READ_FAR_FIRST, FAULT_OR_SS, *REPORT_AND_LOG, write_fsr(), done())
+
 PROPOSALS = (
     replace(
         _P4,
@@ -68,6 +72,7 @@ PROPOSALS = (
         kernel="proposal, December 2024",
         source="Rob Clark, freedreno list, 2024-12-16 and 2025-01-02 (archive 603e5ebee211)",
         why="P4, with stall offered only on the part that does not queue faults; others terminate",
+        handler=_P4_LATE,
         stalls_where="terminate",
     ),
     replace(
@@ -98,6 +103,7 @@ PROPOSALS = (
             *READ_FAR_FIRST,
             FAULT_ONLY,
             *(step.when_also(IF_SS) for step in cfie(on=False)),
+            *reads("FSYNR1", "TTBR0", "CONTEXTIDR"),
             write_fsr(),
             *REPORT_AND_LOG,
             *(step.when_also(IF_SS) for step in cfie(on=True)),
@@ -176,6 +182,7 @@ PROPOSALS = (
         kernel="alternative raised in 2025",
         source="Rob Clark, freedreno list, 2025 (archive 4af78bc55216); objection a616bec4e80c",
         why="the client clears FSR itself before RESUME, and the core clears it once more",
+        handler=_P4_LATE,
         client_resume=(write_fsr(), resume(BY_TERMINATE)),
     ),
     replace(

@@ -55,11 +55,14 @@ class Adreno(Client):
             yield do.read("OTHER")
         if cools_down:
             yield from cool_down(do)
-        if dump and capture == "handler" and not do.dump_exists():
-            yield do.capture()
-        if policy.client_resumes and not defer:
+        if policy.client_resumes and not dump:
             yield from policy.resume(do, p, retry=False, worker=False)
         yield do.log(GPU, 1)
+        if dump and not defer:
+            if not do.dump_exists():
+                yield do.capture()
+            if policy.client_resumes:
+                yield from policy.resume(do, p, retry=False, worker=False)
         if defer:
             yield from policy.defer(do, p)
             yield do.wake()

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from .fault_model_steps import Steps
 
 
-class P5(P4):
+class P4Late(P4):
+    """P4 in the form of v6.11 to v6.15: everything is read first, three lines."""
+
+    def handler(self, do: Steps, p: Pass, client: Client) -> Program:
+        yield from self.look_far_first(do, p)
+        if p.none:
+            return
+        yield from self.tell(do, p, client)
+        yield do.write_fsr(p.fsr)
+
+
+class P5(P4Late):
     """Stall only on qcom,smmu-v2."""
 
     def stalls_on(self, hw: dict[str, Any]) -> bool:
@@ -60,6 +71,8 @@ class P7w(P8):
         if p.ss:
             yield do.read("SCTLR")
             yield do.write_sctlr(cfie=False)
+        for register in ("FSYNR1", "TTBR0", "CONTEXTIDR"):
+            yield do.read(register)
         yield do.write_fsr(p.fsr)
         yield from self.tell(do, p, client)
         if p.ss:
@@ -215,7 +228,7 @@ class RobinRob2021(P4):
             yield do.log(CORE, 1)
 
 
-class Rob2025(P4):
+class Rob2025(P4Late):
     """The client clears FSR with its pass's bits before it resumes."""
 
     def resume(self, do: Steps, p: Pass, retry: bool, worker: bool) -> Program:
