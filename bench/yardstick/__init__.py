@@ -1,1 +1,1 @@
-"""How fast translate-only replay is, against the same machine in plain C++ (``make perf-yardstick``)."""
+"""How fast replay is: against the same machine in plain C++ (``run``), and the fault path (``faults``)."""
