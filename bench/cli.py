@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": ("compare", "compare", "Every policy on every hardware: the headline table."),
     "replay": ("compare", "replay", "One policy on one hardware: every counter."),
     "sensitivity": ("sensitivity", "sensitivity", "Over which costs the headline orderings hold."),
+    "window": ("window", "window", "What faults do that come between a read of FSR and its clear."),
     "reach": ("reach", "reach", "TLB reach: hits of every TLB size, by page size."),
     "policies": ("policies", "policies", "The ways of handling a context fault."),
     "hardware": ("catalogues", "hardware", "The hardware presets."),

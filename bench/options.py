@@ -30,11 +30,13 @@ _COSTS = (
                  help="Change a cost, or draw it: thread_wake=lognormal:p50=5us,p99=50us; may be repeated."),
 )  # fmt: skip
 
-_CASE = (
-    click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",
-                 help="What the GPU's driver does."),
-    click.option("--scenario", metavar="S",
-                 help="Such as burst:n=1k,gap=100us+heartbeat; see `smmubench scenarios list`."),
+_CLIENT = click.option("--client", default=ask.CLIENT, show_default=True, metavar="C",
+                       help="What the GPU's driver does.")  # fmt: skip
+_SCENARIO = click.option(
+    "--scenario", metavar="S", help="Such as burst:n=1k,gap=100us+heartbeat; see `smmubench scenarios list`."
+)
+
+_HOW = (
     *_COSTS,
     click.option("--cpus", default=ask.CPUS, show_default=True, metavar="MAP", help="Which CPU runs what."),
     click.option("--pace", metavar="P",
@@ -61,7 +63,8 @@ def _all(options: tuple[Any, ...]) -> Callable[[Command], Command]:
 
 
 axes = _all(_AXES)
-case = _all(_CASE)
+case = _all((_CLIENT, _SCENARIO, *_HOW))
+case_but_scenario = _all((_CLIENT, *_HOW))
 changes = _all(_COSTS[1:])
 output = _all(_OUTPUT)
 

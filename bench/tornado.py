@@ -7,12 +7,11 @@ besides.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError
 from bench.orderings import METRICS
+from bench.pictures import save
 from bench.sensitivity import Bar, Sensitivity, Tornado
 from bench.units import UNITS
 
@@ -33,7 +32,6 @@ def draw(made: Sensitivity, target: Path) -> Path:
     UsageError
         The file cannot be written.
     """
-    import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.lines import Line2D  # noqa: PLC0415
@@ -60,18 +58,7 @@ def draw(made: Sensitivity, target: Path) -> Path:
         ncols=4,
         loc="outside lower center",
     )
-    kind = target.suffix.lower().removeprefix(".")
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        # The same result gives the same bytes: no date, no random names inside an SVG.
-        with mpl.rc_context({"svg.hashsalt": "smmubench"}):
-            figure.savefig(beside, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
-        beside.replace(target)
-    except OSError as error:
-        raise UsageError("cannot be written", target, found=error.strerror or str(error)) from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return target
+    return save(figure, target)
 
 
 def _moving(tornado: Tornado) -> list[Bar]:

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import ask, options
-from bench.errors import UsageError
+from bench import ask, options, pictures
 from bench.orderings import METRICS, ORDERINGS, SCENARIO
 from bench.output import print_json, print_pairs, print_table
 from bench.units import show_count, show_ns, three_digits
 
 if TYPE_CHECKING:
     from bench.sensitivity import Bar, Sensitivity, Tornado
-
-PICTURES = (".png", ".svg")
 
 
 @click.command()
@@ -59,7 +56,7 @@ def sensitivity(
     """  # fmt: skip
     chosen = [ask.named("ordering", "--orderings", ORDERINGS, name) for name in dict.fromkeys(names)]
     chips = list({chip.name: chip for chip in ask.presets(hardware)}.values())
-    _check(out)
+    pictures.check_target(out)
     case = ask.case(trace, scenario=scenario or SCENARIO, **asked)
     from bench import sensitivity as question  # noqa: PLC0415
     from bench.progress import Progress, announce_compilation  # noqa: PLC0415
@@ -76,16 +73,6 @@ def sensitivity(
         print_json(made.to_json())
         return
     _print(made)
-
-
-def _check(out: Path | None) -> None:
-    if out is None:
-        return
-    from bench import rows  # noqa: PLC0415
-
-    if out.suffix.lower() not in PICTURES:
-        raise UsageError("not a picture", f"--out {out}", f"a name in {' or '.join(PICTURES)}", out.name)
-    rows.check_target(out)
 
 
 def _print(made: Sensitivity) -> None:
