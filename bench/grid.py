@@ -52,7 +52,7 @@ def compare(
     case : Case
     policies, hardware : sequence
         Each once; the rows come in the catalogues' order, hardware first, users' policies last.
-        There is none of a policy that is not about that hardware (P4v).
+        There is none of a policy that is not about that hardware (P4v, an SMMUv3's).
     threads : int
         The rows do not depend on it.
     progress : callable, optional
@@ -65,9 +65,9 @@ def compare(
     by_id = {policy.id: policy for policy in policies}
     ids = sorted(by_id, key=_rank)
     by_name = {preset.name: preset for preset in hardware}
-    cells = [(by_id[p], by_name[h]) for h in chips for p in ids if by_id[p].is_about(by_name[h].second_fault)]
+    cells = [(by_id[p], by_name[h]) for h in chips for p in ids if by_id[p].is_about(by_name[h])]
     if not cells:
-        expected = "hardware that terminates what faults during a stall, as qcom-smmu-v2"
+        expected = "hardware that they are about (`policies show` says which)"
         raise UsageError("nothing to run", f"policy {', '.join(ids)}", expected, ", ".join(chips))
     rows = in_threads([partial(runner.run, *cell) for cell in cells], threads, progress)
     users = [user for user in own if user.policy.id in by_id]

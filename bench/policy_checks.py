@@ -25,9 +25,16 @@ SUBMIT = "submit"
 
 _CODE = "returned"
 #: What a step must know of its pass.
-_NEEDS = {steps.CHECK: "SS", steps.WRITE_FSR_READ: "SS"}
+_NEEDS = {
+    steps.CHECK: "SS",
+    steps.WRITE_FSR_READ: "SS",
+    steps.QUEUE_EVENT: "SS",
+    steps.CMD_RESUME: "SS",
+}
+_WAKES = (steps.WAKE, steps.QUEUE_EVENT)
+_RESUMES = (steps.WRITE_RESUME, steps.CMD_RESUME)
 _TELLS = {
-    "SS": "READ FSR",
+    "SS": "READ FSR or NEXT_EVENT",
     "dumping": "REPORT",
     _CODE: "REPORT",
     "may stall": "MAY_STALL",
@@ -88,7 +95,7 @@ def _resumes_what_stalls(policy: Policy, parts: dict[str, tuple[Step, ...]]) -> 
     if policy.cfcfg or any(_stalls(spell_step(step)) for _, _, step in every):
         return
     for part, k, step in every:
-        if step.op == steps.WRITE_RESUME:
+        if step.op in _RESUMES:
             expected = "cfcfg = true: without it nothing ever stalls"
             raise RefusedError(
                 part, k, "RESUME without stall", expected, f"{spell_step(step)!r} and cfcfg = false"
@@ -119,11 +126,11 @@ def _reports_once(parts: dict[str, tuple[Step, ...]]) -> None:
 def _wakes_somebody(parts: dict[str, tuple[Step, ...]]) -> None:
     for part, sequence in parts.items():
         for k, step in enumerate(sequence):
-            if step.op == steps.WAKE and (not parts.get(WORK) or part not in (HANDLER, WORK)):
+            if step.op in _WAKES and (not parts.get(WORK) or part not in (HANDLER, WORK)):
                 expected = (
                     f"WAKE in the {HANDLER} of a policy with steps.{WORK} (clients wake their own worker)"
                 )
-                raise RefusedError(part, k, "nobody to wake", expected, f"WAKE in {part}")
+                raise RefusedError(part, k, "nobody to wake", expected, f"{spell_step(step)} in {part}")
 
 
 def _ends(sequence: tuple[Step, ...]) -> None:
@@ -218,7 +225,7 @@ class _Walk:
         step = self.parts[part][k]
         if step.op in _NEEDS:
             self._known(part, k, _NEEDS[step.op], ways)
-        if step.op == steps.WRITE_RESUME and step.arg & 0xFF == steps.BY_RETURN:
+        if step.op in _RESUMES and step.arg & 0xFF == steps.BY_RETURN:
             self._known(part, k, _CODE, ways)
         if step.op == steps.LOCK and any(way.locked for way in ways):
             raise RefusedError(
@@ -236,7 +243,7 @@ class _Walk:
                 )
         if step.op == steps.RETURN:
             return set()
-        if step.op == steps.WAKE:
+        if step.op in _WAKES:
             self.woken |= ways
         ways = _told(step, ways)
         if step.op in (steps.LOCK, steps.UNLOCK):

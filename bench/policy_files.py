@@ -74,7 +74,8 @@ _SPECIAL: dict[str, Any] = {
         ("kernel", "source", "why"), Annotated[str, Field(pattern=r"^\P{C}*\S\P{C}*$", max_length=300)]
     ),
     "context": Literal["hard", "threaded"],
-    **dict.fromkeys(("stalls_where", "only_where"), Literal["", "terminate"]),
+    "stalls_where": Literal["", "terminate"],
+    "only_where": Literal["", "terminate", "events"],
 }
 _TYPES = get_type_hints(Policy)
 _PLAIN = tuple(f for f in fields(Policy) if f.name not in PARTS)

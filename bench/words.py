@@ -134,6 +134,9 @@ WORDS = (
     _choice("LOG", "lines", _LOGS, "1 to 255 lines, perhaps with `by the client`"),
     _choice("WRITE FSR", "value", {"read": steps.write_fsr(), "all": steps.write_fsr("all")}),
     _choice("WRITE RESUME", "value", _RESUMES),
+    _choice("CMD_RESUME", "value", {
+        **{text: steps.cmd_resume(step.arg & 0xFF, step.arg >> 8) for text, step in _RESUMES.items()},
+    }),
     _choice("WRITE SCTLR", "change", {
         **{f"clear {'|'.join(names)}": steps.sctlr_clear(*names)[-1] for names in _SOME_OF_SCTLR},
         **{f"set {'|'.join(names)}": steps.sctlr_set(*names) for names in _SOME_OF_SCTLR},
@@ -147,6 +150,8 @@ WORDS = (
     _alone("WAKE", steps.wake()),
     _alone("CAPTURE", steps.capture()),
     _choice("MAP_PAGE", "codes", _MAPS, f"CODE else CODE, of {', '.join(CODES)}"),
+    _alone("NEXT_EVENT", steps.next_event()),
+    _alone("QUEUE_EVENT", steps.queue_event()),
     _alone("TLBIASID", steps.tlbi_asid()),
     _alone("TLBSYNC", steps.tlbsync()),
     _alone("NOTE_FAR", steps.note_far()),
@@ -176,7 +181,8 @@ class Condition:
 
 #: Every condition but that on the client's return code.
 CONDITIONS = (
-    Condition("SS", steps.IF_SS, "SS", True, (steps.READ_FSR,)),
+    Condition("SS", steps.IF_SS, "SS", True, (steps.READ_FSR, steps.NEXT_EVENT)),
+    Condition("not SS", steps.IF_NO_SS, "SS", False, (steps.READ_FSR, steps.NEXT_EVENT)),
     Condition("dumping", steps.IF_DUMP, "dumping", True, (steps.REPORT,)),
     Condition("not dumping", steps.IF_NO_DUMP, "dumping", False, (steps.REPORT,)),
     Condition("no dump exists", steps.IF_NOT_DUMPED, "dump exists", False),

@@ -33,7 +33,7 @@ MOST = np.uint64(64)
 def is_calm(sim):
     """Tell whether accesses can go through in blocks now: nothing waits, no fault is outstanding."""
     clock = sim.clock
-    if sim.host.plan.calm == 0 or clock.queued != 0 or clock.arrivals != 0:
+    if sim.host.plan.calm == 0 or clock.queued != 0 or clock.arrivals != 0 or sim.host.queue.stalled != 0:
         return False
     for b in range(sim.host.banks.size):
         bank = sim.host.banks[b]

@@ -132,12 +132,16 @@ def first_bank(host, n):
 @inlined
 def last_bank(host, n):
     """Return the last one."""
+    if host.hw.events:
+        return n  # an event says whose it is
     return host.banks.size - 1 if host.plan.polls_all or host.hw.shared_line else n
 
 
 @kernel
 def asserted(host, n):
-    """Tell whether a bank of line `n` asserts it."""
+    """Tell whether a bank of line `n` asserts it, or an SMMUv3's event queue holds something."""
+    if host.hw.events:
+        return host.queue.length > 0
     if host.hw.shared_line == 0:
         return bank_line(host.banks[n], host.hw) != 0
     up = 0
@@ -270,8 +274,15 @@ def queue_work(host, b, by, now):
     worker.pending_fsr = ctx.fsr
     worker.pending_fsynr0 = ctx.fsynr0
     worker.pending_means = ctx.means
-    if worker.state == IDLE:
-        worker.state = WAKING
+    wake_worker(host, b, now)
+
+
+@kernel
+def wake_worker(host, b, now):
+    """Bank `b`'s worker has something to do."""
+    c = 2 * host.banks.size + b
+    if host.contexts[c].state == IDLE:
+        host.contexts[c].state = WAKING
         make_runnable(host, c, time_to_wake(host, OF_WORKER), now)
 
 

@@ -76,6 +76,8 @@ NAMES = (
     "dump_kept",
     "submit_every",
     "hangcheck",
+    "event_read",
+    "cmd_issue",
 )
 
 COSTS = np.dtype([(name, "i8") for name in NAMES], align=True)
@@ -137,6 +139,8 @@ _LATENCIES = {
         "cited",
         "Linux devcoredump drops what nobody read after 5 minutes",
     ),
+    "event_read": Cost(120, 60, 300, "assumed", "an event of 32 bytes from DRAM, and the write of CONS"),
+    "cmd_issue": Cost(300, 100, 1_000, "assumed", "an entry of the command queue, and the write of PROD"),
     "submit_every": Cost(
         16_666_667, 1_000_000, 33_333_333, "assumed", "a frame at 60 Hz; 30 Hz to one every ms"
     ),

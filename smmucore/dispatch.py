@@ -20,12 +20,14 @@ from smmucore.steps import (
     BY_RETURN,
     CAPTURE,
     CHECK,
+    CMD_RESUME,
     COOL_DOWN,
     IF_DUMP,
     IF_KNOWN,
     IF_MAY_STALL,
     IF_NEW,
     IF_NO_DUMP,
+    IF_NO_SS,
     IF_NOT_DUMPED,
     IF_SS,
     IF_STALL_ON,
@@ -36,10 +38,12 @@ from smmucore.steps import (
     LOG,
     MAP_PAGE,
     MAY_STALL,
+    NEXT_EVENT,
     NOTE_FAR,
     PM_GET,
     PM_GET_IF_ACTIVE,
     PM_PUT,
+    QUEUE_EVENT,
     READ_FAR,
     READ_FSR,
     READ_FSYNR0,
@@ -77,8 +81,12 @@ CAPTURED = 10  # none is being captured any more
 STALL_BOOKED = 11  # stall may come back, or has, in the driver's book
 GOT_PM = 12
 PUT_PM = 13
-RETURNED = 14  # with IRQ_HANDLED
-RETURNED_NONE = 15
+LOOKS = 14  # at the event queue: take an event, or end the entry
+JOINS = 15  # its event joins the worker's queue
+COMMANDS = 16  # CMD_RESUME: `value` for the event's transaction
+RETURNED = 17  # with IRQ_HANDLED
+RETURNED_NONE = 18
+ENTRY_OVER = 19  # the event queue was empty
 
 # CONTEXT.round
 NO_SYNC = 0
@@ -94,6 +102,8 @@ def holds(when, ctx, bank, client, now):
     if when == 0:
         return True
     if when & IF_SS and ctx.fsr & FSR_SS == 0:
+        return False
+    if when & IF_NO_SS and ctx.fsr & FSR_SS != 0:
         return False
     if when & IF_DUMP and ctx.dumping == 0:
         return False
@@ -114,7 +124,7 @@ def holds(when, ctx, bank, client, now):
 
 
 @kernel
-def begin(steps, ctx, bank, hw, client, cost, sites, counters, now):
+def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
     """Move `ctx.pc` to the next step that is taken, and return its cost in ns.
 
     A LOG asks its call site's ratelimit now: whether it prints decides what it costs.  A TLBSYNC that goes
@@ -145,7 +155,7 @@ def begin(steps, ctx, bank, hw, client, cost, sites, counters, now):
         ctx.irqs_off = 1  # outside the hard IRQ it is taken, and waited for, with interrupts off
     if op == LOG:
         return _log(steps[ctx.pc].arg, cost, sites, counters, now)
-    if op == WAKE:
+    if op == WAKE or op == QUEUE_EVENT:
         return cost.queue_work
     if op == CAPTURE:
         dumps.begin(client, now)
@@ -161,6 +171,11 @@ def begin(steps, ctx, bank, hw, client, cost, sites, counters, now):
     if op == SPEND:
         what = steps[ctx.pc].arg
         return cost.tbu_halt if what == TBU_HALT else cost.atos if what == ATOS else cost.soft_walk
+    if op == NEXT_EVENT:
+        ctx.asks = 1 if queue.known == 0 else 0
+        return cost.event_read + (cost.mmio_read if ctx.asks else 0)
+    if op == CMD_RESUME:
+        return cost.cmd_issue
     return 0
 
 
@@ -199,9 +214,9 @@ def _sync(ctx, bank, counters):
 @kernel
 def touches_register(op):
     """Tell whether a step reads or writes a register of the SMMU."""
-    return (
-        op <= READ_OTHER or (op >= WRITE_FSR_READ and op <= SCTLR_SET) or op == TLBI_BY_ASID or op == SYNC_TLB
-    )
+    if op == TLBI_BY_ASID or op == SYNC_TLB or op == NEXT_EVENT or op == CMD_RESUME:
+        return True
+    return op <= READ_OTHER or (op >= WRITE_FSR_READ and op <= SCTLR_SET)
 
 
 @kernel
@@ -275,7 +290,7 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
     slot, number : int64
         For RESUME_DID: the transaction and its fault number; else NOBODY, 0.
     value : int64
-        For RESUME_DID: RESUME_RETRY or RESUME_TERMINATE.  For WROTE: the fault whose record was
+        For RESUME_DID and COMMANDS: RESUME_RETRY or RESUME_TERMINATE.  For WROTE: the fault whose record was
         cleared unread, or 0.  For SWITCHED: 1 if closed.
     """
     op = steps[ctx.pc].op
@@ -378,6 +393,15 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
         return PUT_PM, NOBODY, 0, 0
     if op == SPEND:
         return NOTHING, NOBODY, 0, 0
+    if op == NEXT_EVENT:
+        if ctx.asks:
+            counters.mmio_reads += 1
+        return LOOKS, NOBODY, 0, 0
+    if op == QUEUE_EVENT:
+        return JOINS, NOBODY, 0, 0
+    if op == CMD_RESUME:
+        counters.resume_written += 1
+        return COMMANDS, NOBODY, 0, _resume_value(arg, ctx)
     if op == RETURN and arg == IRQ_NONE:
         return RETURNED_NONE, NOBODY, 0, 0
     return RETURNED, NOBODY, 0, 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
-from smmucore import dispatch, power
+from smmucore import dispatch, eventq, power
 from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.mmu import check_rights, rights_needed
 from smmucore.pagetable import copy_leaf, find_leaf
-from smmucore.records import CRASHED, LIVELOCKED, NEVER, RUNNING
+from smmucore.records import CRASHED, LIVELOCKED, NEVER, NOBODY, RUNNING
 from smmucore.regime import NOWHERE, place
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
-from smmucore.transactions import drain, forget_unread, resume, wake_up
+from smmucore.transactions import command, drain, forget_unread, release_held, resume, wake_up
 from smmucore.walk import walk
 from traces.events import EXEC, PROT_PRIV, READ, TLBI_ASID, WRITE
 
@@ -47,9 +47,13 @@ def run_context(sim, c, horizon):
             consequence, slot, number, value = dispatch.perform(
                 host.steps, ctx, c, bank, host.hw, host.client, host.cost, host.counters, now, asleep
             )
+            if consequence == dispatch.LOOKS:
+                consequence = take_event(sim, ctx)
+                b = ctx.bank
+                bank = host.banks[b]
             if consequence >= dispatch.RETURNED:
-                ctx.handled = 1 if consequence == dispatch.RETURNED else 0
-                end_pass(sim, host, c, now)
+                ctx.handled = 0 if consequence == dispatch.RETURNED_NONE else 1
+                end_pass(sim, host, c, consequence == dispatch.ENTRY_OVER, now)
                 alone = ctx.kind == cpu.HARD_IRQ
                 b = ctx.bank
                 bank = host.banks[b]
@@ -71,7 +75,16 @@ def run_context(sim, c, horizon):
                 alone = False
                 act(sim, c, consequence, slot, number, value, now)
             ns = dispatch.begin(
-                host.steps, ctx, bank, host.hw, host.client, host.cost, host.sites, host.counters, now
+                host.steps,
+                ctx,
+                bank,
+                host.hw,
+                host.queue,
+                host.client,
+                host.cost,
+                host.sites,
+                host.counters,
+                now,
             )
             if ctx.on_cpu:
                 ctx.t_next = now + ns
@@ -94,6 +107,8 @@ def run_context(sim, c, horizon):
         elif ctx.state == cpu.WAKING:
             if ctx.kind == cpu.WORKER:
                 begin_work(host, c, now)
+                b = ctx.bank
+                bank = host.banks[b]
             elif ctx.kind == cpu.SUBMIT:
                 begin_pass(host, c, host.plan.submit, now)
             else:
@@ -133,6 +148,33 @@ def act(sim, c, consequence, slot, number, value, now):
         power.get(ctx, host.clock)
     elif consequence == dispatch.PUT_PM:
         power.put(ctx, host.clock, now)
+    elif consequence == dispatch.JOINS:
+        if eventq.join(host.queue, ctx, host.jobs):
+            cpu.wake_worker(host, 0, now)
+    elif consequence == dispatch.COMMANDS:
+        if command(sim, ctx.slot, ctx.means, value, now):
+            progress(host.clock)
+
+
+@kernel
+def take_event(sim, ctx):
+    """Take the next event of an SMMUv3 into the pass's copies, or end the entry; a held one may enter."""
+    host = sim.host
+    if not eventq.look(host.queue, ctx, host.events):
+        return dispatch.ENTRY_OVER
+    host.counters.mmio_writes += 1  # CONS
+    ctx.joined = 0
+    ctx.fresh = 1
+    ctx.fault = ctx.means
+    progress(host.clock)
+    host.banks[0].spurious_run = 0
+    host.banks[0].seen = ctx.means
+    story = sim.faults[ctx.means - 1]
+    story.t_irq = ctx.t_irq
+    story.t_handler_start = ctx.t_start
+    if host.queue.held > 0:
+        release_held(sim, host.clock.now)
+    return dispatch.NOTHING
 
 
 @kernel
@@ -183,6 +225,23 @@ def count_fruitless(host, c, now):
 @kernel
 def begin_pass(host, c, first_step, now):
     """A pass begins at its first step, with nothing read yet."""
+    forget_pass(host, c, first_step, now)
+    first_of_pass(host, c, now)
+
+
+@kernel
+def first_of_pass(host, c, now):
+    """Find the first step that a pass takes."""
+    ctx = host.contexts[c]
+    bank = host.banks[ctx.bank]
+    ctx.t_next = now + dispatch.begin(
+        host.steps, ctx, bank, host.hw, host.queue, host.client, host.cost, host.sites, host.counters, now
+    )
+
+
+@kernel
+def forget_pass(host, c, first_step, now):
+    """A pass begins, and knows nothing of the one before it."""
     ctx = host.contexts[c]
     if ctx.kind != cpu.SUBMIT:
         count_fruitless(host, c, now)
@@ -200,29 +259,31 @@ def begin_pass(host, c, first_step, now):
     ctx.fault = 0
     ctx.far_is = 0
     ctx.may_stall = 0
+    ctx.slot = NOBODY
+    ctx.joined = 0
     ctx.round = dispatch.NO_SYNC
     ctx.t_start = now
     ctx.state = cpu.STEP
-    bank = host.banks[ctx.bank]
-    ctx.t_next = now + dispatch.begin(
-        host.steps, ctx, bank, host.hw, host.client, host.cost, host.sites, host.counters, now
-    )
 
 
 @kernel
 def begin_work(host, c, now):
     """A worker's pass begins, with the copies of the pass that queued it."""
     ctx = host.contexts[c]
-    ctx.pending = 0
-    begin_pass(host, c, host.plan.worker, now)
-    ctx.far = ctx.pending_far
-    ctx.fsr = ctx.pending_fsr
-    ctx.fsynr0 = ctx.pending_fsynr0
-    ctx.means = ctx.pending_means
+    forget_pass(host, c, host.plan.worker, now)
+    if ctx.pending:
+        ctx.pending = 0
+        ctx.far = ctx.pending_far
+        ctx.fsr = ctx.pending_fsr
+        ctx.fsynr0 = ctx.pending_fsynr0
+        ctx.means = ctx.pending_means
+    else:
+        eventq.begin_job(host.queue, ctx, host.jobs)
+    first_of_pass(host, c, now)
 
 
 @kernel
-def end_pass(sim, host, c, now):
+def end_pass(sim, host, c, no_event, now):
     """A pass has returned: go on to what its context does after; judge an entry behind its last pass."""
     ctx = host.contexts[c]
     power.put(ctx, host.clock, now)
@@ -230,7 +291,7 @@ def end_pass(sim, host, c, now):
         cpu.leave(host, c, now)
         return
     if ctx.kind == cpu.WORKER:
-        if ctx.pending:
+        if ctx.pending or (host.queue.jobs > 0 and c == 2 * host.banks.size):
             begin_work(host, c, now)
         else:
             cpu.leave(host, c, now)
@@ -241,6 +302,9 @@ def end_pass(sim, host, c, now):
     line = host.lines[n]
     line.fresh |= ctx.fresh
     line.handled |= ctx.handled
+    if host.hw.events and not no_event:
+        begin_pass(host, c, host.plan.handler, now)
+        return
     if ctx.kind == cpu.THREAD:
         line.passes -= 1
         if line.passes == 0:

@@ -19,7 +19,7 @@ QUEUE = 0
 TERMINATE = 1
 
 #: Of the numbers that a user may set: as far as the ranges go that the presets state.
-MOST = {"tbus": 32}
+MOST = {"tbus": 32, "events": 1 << 15}
 MOST_OTHERS = 1024
 
 
@@ -37,6 +37,8 @@ class Hardware:
     fsr_frozen_while_stalled: bool
     sync_waits_for_stall: bool
     shared_line: bool
+    events: int
+    stall_max: int
     tbus: int
     slots: int
     walk_slots: int
@@ -76,7 +78,9 @@ class Hardware:
             irq_held_until_resume=self.irq_held_until_resume,
             fsr_frozen_while_stalled=self.fsr_frozen_while_stalled,
             sync_waits_for_stall=self.sync_waits_for_stall,
-            shared_line=self.shared_line,
+            shared_line=self.shared_line or self.events > 0,
+            events=self.events,
+            stall_max=self.stall_max,
             slots=self.slots,
             walk_slots=self.walk_slots,
             fifo_depth=self.fifo_depth,
@@ -96,6 +100,8 @@ HW = np.dtype(
             "fsr_frozen_while_stalled",
             "sync_waits_for_stall",
             "shared_line",
+            "events",
+            "stall_max",
             "slots",
             "walk_slots",
             "fifo_depth",
@@ -119,6 +125,8 @@ _MMU500 = Hardware(
     fsr_frozen_while_stalled=True,
     sync_waits_for_stall=True,
     shared_line=False,
+    events=0,
+    stall_max=0,
     tbus=1,
     slots=128,
     walk_slots=8,
@@ -141,6 +149,8 @@ _MMU500 = Hardware(
         "irq_held_until_resume": "an implementation-defined corner; not seen on this part",
         "sync_waits_for_stall": "assumption: a handler's TLBSYNC waits for the stalled transaction; try both",
         "shared_line": "assumption: a line for each bank; where banks share one, set it",
+        "events": "SMMUv2: context banks, no event queue",
+        "stall_max": "SMMUv2: of no effect",
         "fsr_frozen_while_stalled": "pseudocode as quoted by Connor Abbott; not settled (H5): try both",
         "tbus": "assumption: one TBU carries every stream; range 1 to 32",
         "slots": f"{_TRM}: 128 reads and 128 writes outstanding in each TBU",
@@ -233,7 +243,85 @@ _HELD = replace(
     },
 )
 
-PRESETS = {preset.name: preset for preset in (_MMU500, _SMMU_V2, _IDEAL, _THUNDERX, _HELD, _REFERENCE)}
+_V3 = {
+    **dict.fromkeys(("second_fault", "resume_needs_fsr_clear", "ss_asserts_irq"), "SMMUv3: of no effect"),
+    **dict.fromkeys(("irq_held_until_resume", "fsr_frozen_while_stalled"), "SMMUv3: of no effect"),
+    **dict.fromkeys(("sync_waits_for_stall", "shared_line"), "SMMUv3: of no effect"),
+    "stalls": "SMMUv3: what faults may stall, where its CD says so",
+    "events": "assumption: an event queue of 1,024; range 128 to 32,768 (Linux takes what the part allows)",
+    "stall_max": "assumption: IDR5.STALL_MAX, as many as the slots of a TBU; range 1 to 1,024",
+}
+
+_GEM5 = "gem5 src/dev/arm/SMMUv3.py, defaults"
+_GEM5_SMMUV3 = replace(
+    _MMU500,
+    name="gem5-smmuv3",
+    title="An SMMUv3 with the caches of gem5's model",
+    events=1024,
+    stall_max=128,
+    slots=64,
+    walk_slots=16,
+    utlb=Shape(1, 32, "round-robin"),
+    tlb=Shape(512, 4, "round-robin"),
+    walk_cache=Shape(4, 87, "round-robin"),
+    walk_cache1=Shape(4, 7, "round-robin"),
+    walk_cache2=Shape(1, 4, "round-robin"),
+    stage2_walk_cache=Shape(4, 23, "round-robin"),
+    stage2_walk_cache1=Shape(4, 7, "round-robin"),
+    stage2_walk_cache2=Shape(1, 4, "round-robin"),
+    ipa_cache=Shape(32, 4, "round-robin"),
+    sources={
+        **_MMU500.sources,
+        **_V3,
+        "slots": f"{_GEM5}: 64 translation slots",
+        "walk_slots": f"{_GEM5}: 16 walks at a time",
+        "utlb": f"{_GEM5}: 32 entries, fully associative",
+        "tlb": f"{_GEM5}: 2,048 entries, 4 ways",
+        **{
+            f"{stage}walk_cache{depth}": f"{_GEM5}: as many entries; sets are ours, powers of two"
+            for stage in ("", "stage2_")
+            for depth in ("", "1", "2")
+        },
+        "ipa_cache": f"{_GEM5}: 128 entries, 4 ways",
+    },
+)
+
+_AGILEX = "Intel 814346 (Agilex 5), tables 90 and 96"
+_MMU600 = replace(
+    _GEM5_SMMUV3,
+    name="agilex5-mmu600",
+    title="Arm CoreLink MMU-600 as in Intel's Agilex 5",
+    stall_max=256,
+    slots=128,
+    walk_slots=64,
+    utlb=Shape(8, 8, "tree-plru"),
+    tlb=Shape(128, 4),
+    walk_cache=Shape(64, 4),
+    walk_cache1=Shape(64, 4),
+    walk_cache2=Shape(64, 4),
+    stage2_walk_cache=Shape(64, 4),
+    stage2_walk_cache1=Shape(64, 4),
+    stage2_walk_cache2=Shape(64, 4),
+    ipa_cache=Shape(16, 4),
+    sources={
+        **_GEM5_SMMUV3.sources,
+        "slots": "assumption: as mmu500",
+        "walk_slots": f"{_AGILEX}: 64 translation slots",
+        "utlb": f"{_AGILEX}: PLRU (or round-robin) by strap; its size is an assumption",
+        "tlb": _OURS,
+        **{
+            f"{stage}walk_cache{depth}": f"{_AGILEX}: 256 entries for each level and stage; ways are ours"
+            for stage in ("", "stage2_")
+            for depth in ("", "1", "2")
+        },
+        "ipa_cache": _OURS,
+    },
+)
+
+PRESETS = {
+    preset.name: preset
+    for preset in (_MMU500, _SMMU_V2, _IDEAL, _THUNDERX, _HELD, _GEM5_SMMUV3, _MMU600, _REFERENCE)
+}
 
 #: What a comparison runs unless told otherwise: the parts that the argument is about.
 COMPARED = (_MMU500, _SMMU_V2, _IDEAL)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smmucore.hardware import Hardware
 from smmucore.registers import FSR_FAULT, FSR_SS
 from smmucore.steps import (
     ENOSYS,
@@ -47,7 +48,8 @@ class Policy:
     stalls_where : str
         With ``terminate``: CFCFG is only set on hardware that terminates what faults during a stall.
     only_where : str
-        With ``terminate``: the row is about such hardware alone.
+        With ``terminate``: the row is about such hardware alone.  With ``events``: about an SMMUv3, as no
+        other row is.
     handler : tuple of Step
         The core's handler.
     client_resume : tuple of Step
@@ -100,9 +102,11 @@ class Policy:
     gmu_waits: bool = False
     polls_all: bool = False
 
-    def is_about(self, second_fault: str) -> bool:
-        """Tell whether the row is about hardware with this `second_fault`."""
-        return self.only_where in ("", second_fault)
+    def is_about(self, hardware: Hardware) -> bool:
+        """Tell whether the row is about this hardware."""
+        if hardware.events:
+            return self.only_where == "events"
+        return self.only_where in ("", hardware.second_fault)
 
     @property
     def defers(self) -> bool:

@@ -82,6 +82,9 @@ CONTEXT = np.dtype(
         ("far_is", "i8"),  # 0: no NOTE_FAR yet; else FAR_NEW or FAR_KNOWN
         ("may_stall", "i8"),  # MAY_STALL let it turn stall on
         ("user", "i8"),  # it keeps the SMMU awake
+        ("slot", "i8"),  # transaction of the event it took (SMMUv3)
+        ("joined", "i8"),  # that event has joined the worker's queue
+        ("asks", "i8"),  # its NEXT_EVENT reads PROD
         ("round", "i8"),  # of the TLBSYNC at hand, from 1; SYNC_ENDS: its last read; 0: none
         # a worker that is queued again: the copies of the pass that queued it
         ("pending", "i8"),
@@ -98,6 +101,36 @@ CONTEXT = np.dtype(
 # CONTEXT.far_is
 FAR_NEW = 1
 FAR_KNOWN = 2
+
+#: An event of an SMMUv3, in the event queue or in the worker's.
+EVENT = np.dtype(
+    [
+        ("far", "u8"),
+        ("bits", "i8"),  # as of FSR: syndrome, Format, and SS if the transaction is stalled
+        ("fsynr0", "i8"),
+        ("bank", "i8"),
+        ("slot", "i8"),
+        ("number", "i8"),  # of its fault
+    ],
+    align=True,
+)
+
+#: The event queue, what is held for want of room, and the worker's queue: rings.
+EVENTQ = np.dtype(
+    [
+        ("first", "i8"),
+        ("length", "i8"),
+        ("known", "i8"),  # events that the driver knows of: PROD as it last read it
+        ("held_first", "i8"),
+        ("held", "i8"),
+        ("jobs_first", "i8"),
+        ("jobs", "i8"),
+        ("stalled", "i8"),  # transactions
+        ("ss_since", "i8"),  # since when one is
+        ("captured_since", "i8"),
+    ],
+    align=True,
+)
 
 LINE = np.dtype(
     [
@@ -129,6 +162,7 @@ SLOT = np.dtype(
         ("level", "i8"),
         ("retries", "i8"),
         ("serial", "i8"),  # order of arrival
+        ("stalled", "i8"),  # until CMD_RESUME (SMMUv3)
     ],
     align=True,
 )

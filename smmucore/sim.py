@@ -21,6 +21,8 @@ from smmucore.records import (
     CLIENT,
     CLOCK,
     CONTEXT,
+    EVENT,
+    EVENTQ,
     FAULT,
     GLOBAL,
     LANE,
@@ -55,6 +57,10 @@ class Host(State):
     hw = record(HW)
     cost = record(COSTS)
     wakes = array(np.int64, 2)  # what wake-ups are drawn from: `smmucore.wakes`
+    queue = record(EVENTQ)  # SMMUv3
+    events = array(EVENT)  # (hw.events,), or one that nothing uses
+    held = array(np.int64)  # (slots of all channels,)
+    jobs = array(EVENT)  # the same shape: events that wait for the worker
     captures = array(np.int64, 2)  # begin and end of each crash dump, grown between calls
     counters = record(COUNTERS)
 

@@ -28,6 +28,8 @@ from smmucore.records import (
     CLIENT,
     CLOCK,
     CONTEXT,
+    EVENT,
+    EVENTQ,
     FAULT,
     GLOBAL,
     LANE,
@@ -268,6 +270,10 @@ def build(setup: Setup) -> Sim:
         cost=setup.costs.record()[0],
         wakes=setup.costs.wakes(),
         captures=np.zeros((16, 2), np.int64),
+        queue=rows(EVENTQ, 1)[0],
+        events=rows(EVENT, max(hw.events, 1)),
+        held=np.zeros(channels * hw.slots, np.int64),
+        jobs=rows(EVENT, channels * hw.slots),
         counters=record,
     )
     return Sim(
@@ -405,6 +411,8 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
     for bank in sim.host.banks:
         if bank.head != NOBODY:
             transactions.end_stall(sim, bank, now)
+    if sim.host.queue.stalled:
+        transactions.end_stall(sim, sim.host.queue, now)
     for ctx in sim.host.contexts:
         if ctx.on_cpu:
             name = _CPU_TIME[int(ctx.kind)]

@@ -41,6 +41,9 @@ PM_GET = 25
 PM_GET_IF_ACTIVE = 26
 PM_PUT = 27
 SPEND = 28
+NEXT_EVENT = 29
+QUEUE_EVENT = 30
+CMD_RESUME = 31
 
 # SPEND's argument: which cost.
 TBU_HALT = 0
@@ -79,6 +82,7 @@ IF_STALL_ON = 1 << 12  # stall is on in the driver's book
 IF_MAY_STALL = 1 << 13  # this pass's MAY_STALL said so
 IF_NEW = 1 << 14  # this pass's NOTE_FAR found FAR new
 IF_KNOWN = 1 << 15
+IF_NO_SS = 1 << 16
 RET_MASK = 0xFF  # the return code is one of these (bit n: code n); 0: any
 
 
@@ -99,6 +103,8 @@ class Step:
         words = []
         if self.when & IF_SS:
             words.append("SS")
+        if self.when & IF_NO_SS:
+            words.append("not SS")
         if self.when & IF_DUMP:
             words.append("dumping")
         if self.when & IF_NO_DUMP:
@@ -182,6 +188,22 @@ def resume(how: int, code: int = OK, when: int = 0) -> Step:
         BY_MAPPED: "retry if the page was mapped, else terminate",
     }[how]
     return Step(WRITE_RESUME, code << 8 | how, when, f"WRITE RESUME = {text}")
+
+
+def next_event() -> Step:
+    """Take the next event of an SMMUv3; behind the last one the entry ends."""
+    return Step(NEXT_EVENT, 0, 0, "NEXT_EVENT, or the entry ends")
+
+
+def queue_event() -> Step:
+    """Hand the event to the worker, if its transaction is stalled."""
+    return Step(QUEUE_EVENT, 0, 0, "QUEUE_EVENT for the worker")
+
+
+def cmd_resume(how: int, code: int = OK, when: int = 0) -> Step:
+    """Issue CMD_RESUME for the event's transaction; arguments as of `resume`."""
+    made = resume(how, code, when)
+    return replace(made, op=CMD_RESUME, text=made.text.replace("WRITE RESUME", "CMD_RESUME"))
 
 
 def cfie(on: bool) -> tuple[Step, ...]:

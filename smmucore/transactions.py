@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import bank as rules
-from smmucore import dumps
+from smmucore import dumps, eventq
 from smmucore.contexts import look_at_line
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE, bucket_of
 from smmucore.kernel import inlined, kernel
 from smmucore.mmu import FROM_UTLB, MISS, check_rights, filled_at, look_up, walk_and_fill
 from smmucore.records import COMPLETED, FAULTED_AGAIN, LIVELOCKED, NEVER, TERMINATED
-from smmucore.registers import FSR_ALL_ONES, RESUME_RETRY
+from smmucore.registers import FSR_ALL_ONES, FSR_SS, RESUME_RETRY
 from smmucore.streams import BYPASS, IN_BANK
 from smmucore.walk import fault_level_of
 
@@ -292,6 +292,9 @@ def arrive(sim, t):
     story.t_resumed = -1
     story.t_retired = -1
     counters.faults_injected += 1
+    if sim.hw.events:
+        queue_fault(sim, slot, bank, t)
+        return who.bank
     verdict, told = rules.fault(bank, sim.hw, slot, number, row.bits, row.iova, fsynr0)
     account(sim, number, told, t)
     if verdict == rules.STALL:
@@ -302,6 +305,60 @@ def arrive(sim, t):
     else:
         terminate(sim, slot, t)
     return who.bank
+
+
+@kernel
+def queue_fault(sim, slot, bank, t):
+    """A fault reaches an SMMUv3: it stalls or is terminated, and its event is written, held or dropped."""
+    queue = sim.host.queue
+    row = sim.slots[slot]
+    verdict, event = eventq.fault(queue, sim.hw, bank)
+    if verdict == eventq.STALL:
+        row.stalled = 1
+        if queue.stalled == 1:
+            begin_stall(sim, queue, t)
+    if event == eventq.WRITTEN:
+        write_event(sim, slot, t)
+    elif event == eventq.HELD:
+        eventq.hold(queue, sim.host.held, slot)
+        sim.counters.faults_pending += 1
+    else:
+        account(sim, row.fault, rules.IS_LOST, t)
+    if verdict == eventq.ABORT:
+        terminate(sim, slot, t)
+
+
+@kernel
+def write_event(sim, slot, t):
+    """Write a fault's event into the queue."""
+    row = sim.slots[slot]
+    b = sim.requesters[row.requester].bank
+    bits = row.bits | sim.host.banks[b].format | (FSR_SS if row.stalled else 0)
+    fsynr0 = rules.syndrome(row.access, row.level)
+    eventq.write(sim.host.queue, sim.host.events, slot, row.fault, b, bits, row.iova, fsynr0)
+    account(sim, row.fault, rules.IS_RECORDED, t)
+
+
+@kernel
+def release_held(sim, t):
+    """There is room for an event: the first that is held enters."""
+    sim.counters.faults_pending -= 1
+    write_event(sim, eventq.next_held(sim.host.queue, sim.host.held), t)
+
+
+@kernel
+def command(sim, slot, number, value, t):
+    """CMD_RESUME: retry or terminate a stalled transaction; return whether it still was stalled."""
+    if number == 0 or slot < 0 or sim.slots[slot].stalled == 0 or sim.slots[slot].fault != number:
+        sim.counters.resume_ignored += 1
+        return False
+    queue = sim.host.queue
+    sim.slots[slot].stalled = 0
+    queue.stalled -= 1
+    if queue.stalled == 0:
+        end_stall(sim, queue, t)
+    act_on(sim, slot, number, value, t)
+    return True
 
 
 @kernel
@@ -348,6 +405,10 @@ def end_stall(sim, bank, t):
 @kernel
 def wake_up(sim, t):
     """An access or the driver wakes the SMMU: the driver's resume clears FSR of every bank."""
+    queue = sim.host.queue
+    for k in range(queue.length):
+        forget_unread(sim, sim.host.events[(queue.first + k) % sim.host.events.size].number)
+    eventq.forget(queue)
     for b in range(sim.host.banks.size):
         forget_unread(sim, rules.write_fsr(sim.host.banks[b], FSR_ALL_ONES))
         look_at_line(sim.host, b, t)
@@ -357,6 +418,12 @@ def wake_up(sim, t):
 def resume(sim, b, slot, number, value, t):
     """RESUME acted on `slot`: retry it or terminate it (H9)."""
     end_stall(sim, sim.host.banks[b], t)
+    act_on(sim, slot, number, value, t)
+
+
+@kernel
+def act_on(sim, slot, number, value, t):
+    """Retry or terminate the transaction of a fault."""
     sim.faults[number - 1].t_resumed = t
     if value == RESUME_RETRY:
         sim.counters.retried += 1

@@ -125,7 +125,10 @@ def _about(policy: Policy) -> list[tuple[str, str]]:
         ("kernel", policy.kernel),
         ("source", policy.source),
         ("SCTLR", f"{sctlr(policy):#06x}: {_sctlr_words(policy)}"),
-        ("stalls", f"on {_where(policy.stalls_where)}" if policy.cfcfg else "on no hardware"),
+        (
+            "stalls",
+            f"on {_where(policy.stalls_where or policy.only_where)}" if policy.cfcfg else "on no hardware",
+        ),
         ("is about", _where(policy.only_where)),
         ("runs in the", _context(policy)),
     ]
@@ -142,7 +145,9 @@ def _side_by_side(title: str, pairs: Sequence[Pair], both: tuple[Policy, Policy]
 
 
 def _where(second_fault: str) -> str:
-    return f"hardware of second_fault={second_fault} alone" if second_fault else "any hardware"
+    if second_fault == "events":
+        return "hardware with an event queue (SMMUv3)"
+    return f"hardware of second_fault={second_fault} alone" if second_fault else "any hardware but SMMUv3"
 
 
 def _context(policy: Policy) -> str:

@@ -262,7 +262,7 @@ def test_the_table_names_an_own_policy_and_repeats_its_file(tiny, command, mine,
 
 def test_a_comparison_without_names_takes_the_catalogue_and_the_files(tiny, command, mine):
     _, out, _ = command("compare", tiny, "--policy-file", mine, "--hardware", "ideal", "--json")
-    about = [policy.id for policy in POLICIES.values() if policy.is_about(PRESETS["ideal"].second_fault)]
+    about = [policy.id for policy in POLICIES.values() if policy.is_about(PRESETS["ideal"])]
     assert [row["policy"] for row in json.loads(out)["rows"]] == [*about, "X"]
 
 

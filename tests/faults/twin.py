@@ -54,6 +54,8 @@ COSTS = {
     "dump_kept": 150_000,
     "submit_every": 7000,
     "hangcheck": 30_000,
+    "event_read": 130,
+    "cmd_issue": 310,
 }
 
 
@@ -116,7 +118,8 @@ def run_plain(case: Case) -> plain.Outcome:
     hw = case.hardware
     names = (
         "stalls second_fault resume_needs_fsr_clear ss_asserts_irq irq_held_until_resume "
-        "fsr_frozen_while_stalled sync_waits_for_stall shared_line tbus slots walk_slots fifo_depth accept"
+        "fsr_frozen_while_stalled sync_waits_for_stall shared_line events stall_max tbus slots walk_slots "
+        "fifo_depth accept"
     )
     shapes = {
         name: (getattr(hw, name).sets, getattr(hw, name).ways) for name in ("utlb", "tlb", "walk_cache")
