@@ -19,6 +19,7 @@ from .fault_model_dump import Dumps
 from .fault_model_later import POLICIES
 from .fault_model_lines import Driver, Line
 from .fault_model_power import BusError, Power
+from .fault_model_queue import EventQueue
 from .fault_model_setup import COUNTERS, Channel, Event, Lane, LaneState, Outcome, Setup, Tbu, Transaction
 from .fault_model_steps import Ratelimit
 from .fault_model_translation import Tables, Translation, Translator, permits
@@ -75,8 +76,13 @@ class Machine:
         self.banks = [
             ContextBank(n, setup.hw, policy.stalls_on(setup.hw), policy.hupcf, self) for n in range(banks)
         ]
+        self.queue: EventQueue | None = None
+        if setup.hw.get("events", 0):
+            self.queue = EventQueue(setup.hw["events"], setup.hw["stall_max"], self)
         self.drivers = [Driver(self, bank, policy, client) for bank in self.banks]
-        if setup.hw["shared_line"]:
+        if self.queue is not None:
+            self.lines = [Line(self, 0, self.drivers[:1], self.drivers[:1])]
+        elif setup.hw["shared_line"]:
             self.lines = [Line(self, 0, self.drivers, self.drivers)]
         else:
             self.lines = [
@@ -289,7 +295,11 @@ class Machine:
         self.arrivals.remove(first)
         self.faults.append(first[2])
         first[2].transaction.faults += 1
-        self.banks[first[2].transaction.bank].fault_arrives(first[2])
+        bank = self.banks[first[2].transaction.bank]
+        if self.queue is not None:
+            self.queue.fault_arrives(first[2], bank.cfcfg)
+        else:
+            bank.fault_arrives(first[2])
 
     def _next_of_contexts(self) -> Iterator[tuple[int, int, int, int]]:
         for line in self.lines:
@@ -460,11 +470,11 @@ class Machine:
     def outcome(self, ending: str) -> Outcome:
         counters = self.counters
         counters["faults_pending"] = sum(fault.record == "pending" for fault in self.faults)
-        for bank in self.banks:
-            counters["stalled_ns"] += bank.stalled_ns
-            if bank.stalled:
-                counters["stalled_ns"] += self.now - bank.stalled_since
-                self.stall_ends(bank.stalled_since)
+        for stalls in self.banks if self.queue is None else [self.queue]:
+            counters["stalled_ns"] += stalls.stalled_ns
+            if stalls.stalled:
+                counters["stalled_ns"] += self.now - stalls.stalled_since
+                self.stall_ends(stalls.stalled_since)
         counters["makespan_ns"] = max((end for end, _, _ in self.ends), default=0)
         counters["watchdogs"] = self._watchdogs()
         latencies: dict[int, tuple[list[int], list[int]]] = {

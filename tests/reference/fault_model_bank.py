@@ -72,8 +72,9 @@ class ContextBank:
         self.hw = hw
         self.path = path
         self.cfie = True
-        self.cfcfg = cfcfg and hw["stalls"]
-        self.hupcf = hupcf or not hw["stalls"]
+        self.can_stall = bool(hw["stalls"] or hw.get("events", 0))
+        self.cfcfg = cfcfg and self.can_stall
+        self.hupcf = hupcf or not self.can_stall
         self.fsr = 0
         self.far = 0
         self.fsynr0 = 0
@@ -200,7 +201,7 @@ class ContextBank:
     ) -> None:
         """Change the bits that are named; a part that cannot stall has two of them read-only."""
         self.cfie = self.cfie if cfie is None else cfie
-        if self.hw["stalls"]:
+        if self.can_stall:
             self.cfcfg = self.cfcfg if cfcfg is None else cfcfg
             self.hupcf = self.hupcf if hupcf is None else hupcf
         self._drain()

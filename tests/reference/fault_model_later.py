@@ -24,6 +24,7 @@ from .fault_model_policies import (
     Program,
     halt_tbu,
 )  # fmt: skip
+from .fault_model_v3 import V3Iopf, V3Terminate
 from .fault_model_variants import (
     P5,
     P6,
@@ -131,4 +132,5 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "will-2021": Will2021, "jordan-2021": Jordan2021, "jordan-2021-masked": JordanMasked,
     "jordan-2021-irq": JordanMaskedIrq, "robin-rob-2021": RobinRob2021, "rob-2025": Rob2025,
     "reread-clear": RereadClear, "clear-all": ClearAll,
+    "v3-iopf": V3Iopf, "v3-terminate": V3Terminate,
 }  # fmt: skip

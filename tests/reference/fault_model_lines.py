@@ -36,7 +36,7 @@ class Driver:
         self.thread = Context(THREAD, bank.number, cpus["thread"])
         self.work = Context(WORKER, bank.number, cpus["work"])
         self.submit = Context(SUBMIT, bank.number, cpus["submit"])
-        self.work_pending: Pass | None = None
+        self.work_queue: list[Pass] = []  #: one at most, but for events
         self.submits = policy.cools_down or client.cools_down
         self.stalls = policy.stalls_on(machine.setup.hw)
         self.stall_on = self.stalls
@@ -45,6 +45,9 @@ class Driver:
 
     def handler_pass(self, line: Line, context: Context) -> Iterator[Step]:
         """One pass of the steps; where a line polls all banks it need not be this one's."""
+        if self.machine.queue is not None:
+            yield from self._event_passes(line, context)
+            return
         entry = line.entry
         p = Pass(entered=entry.taken_at)
         self.machine.pass_begins(context)
@@ -52,24 +55,40 @@ class Driver:
         yield Step(0, lambda: line.pass_ends(p, entry))
         context.pass_began = None
 
+    def _event_passes(self, line: Line, context: Context) -> Iterator[Step]:
+        """Passes of the steps, until one of them finds no event: that one ends at once, and the entry too."""
+        entry = line.entry
+        while True:
+            p = Pass(entered=entry.taken_at)
+            self.machine.pass_begins(context)
+            yield from self.policy.handler(Steps(self, context, p), p, self.client)
+            if p.event is None:
+                line.pass_ends(p, entry)
+                context.pass_began = None
+                return
+            entry.saw_new = True
+            yield self._return(p)
+            context.pass_began = None
+
     def run_thread(self) -> Iterator[Step]:
         yield Step(self.machine.time_to_wake("thread_wake"))
         yield from self.handler_pass(self.line, self.thread)
         yield Step(self.machine.setup.costs["oneshot_unmask"], self.line.thread_ends)
 
     def queue_work(self, p: Pass) -> None:
-        if self.work_pending is None:
-            self.work_pending = copy(p)
-            self.work_pending.user = False
+        if p.event is not None or not self.work_queue:
+            self.work_queue.append(copy(p))
+            self.work_queue[-1].user = False
             if not self.work.runnable:
                 self.work.start(self._run_worker())
 
     def _run_worker(self) -> Iterator[Step]:
         yield Step(self.machine.time_to_wake("work_wake"))
-        while self.work_pending is not None:  # once awake, it takes what has been queued meanwhile
-            p, self.work_pending = self.work_pending, None
+        while self.work_queue:  # once awake, it takes what has been queued meanwhile
+            p = self.work_queue.pop(0)
             self.machine.pass_begins(self.work)
-            yield from self.policy.work(Steps(self, self.work, p), p, self.client)
+            about = self if p.event is None else self.machine.drivers[p.event.bank]
+            yield from self.policy.work(Steps(about, self.work, p), p, self.client)
             yield self._return(p)
             self.work.pass_began = None
 
@@ -136,7 +155,11 @@ class Line:
 
     @property
     def up(self) -> bool:
-        return any(driver.bank.line_up for driver in self.sources) and not self.machine.power.asleep
+        if self.machine.power.asleep:
+            return False
+        if self.machine.queue is not None:
+            return bool(self.machine.queue.entries)
+        return any(driver.bank.line_up for driver in self.sources)
 
     @property
     def wants_cpu(self) -> bool:
@@ -210,8 +233,9 @@ class Line:
         if entry.saw_new:
             return
         self.machine.counters["irq_spurious"] += 1
-        for driver in self.served:
-            last_seen = driver.bank.last_seen
+        queue = self.machine.queue
+        looked_at = [driver.bank for driver in self.served] if queue is None else [queue]
+        for last_seen in [place.last_seen for place in looked_at]:
             if last_seen is not None:
                 last_seen.spurious_entries += 1
                 self.machine.stormed |= last_seen.spurious_entries > STORM

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .fault_model_bank import FSR_FAULT_BITS, FSR_SS, Fault
+from .fault_model_queue import FaultEvent
 
 if TYPE_CHECKING:
     from .fault_model_clients import Client
@@ -42,6 +43,7 @@ class Pass:
     new_far: bool = False  #: NOTE_FAR had not just seen it
     may_stall: bool = False
     user: bool = False  #: keeps the SMMU awake
+    event: FaultEvent | None = None  #: what it took from an event queue
 
     @property
     def ss(self) -> bool:

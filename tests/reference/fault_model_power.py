@@ -51,7 +51,9 @@ class Power:
         p.user = False
 
     def _wake(self) -> None:
-        """Resume resets the banks: a record that nobody has read is lost."""
+        """Resume resets the banks and the event queue: what nobody has read is lost."""
         if self.asleep:
             for bank in self.machine.banks:
                 bank.write_fsr(ALL_ONES)
+            if self.machine.queue is not None:
+                self.machine.queue.clear()

@@ -15,6 +15,7 @@ from .sync import READS_IN_A_ROUND, ROUNDS
 
 if TYPE_CHECKING:
     from .fault_model_lines import Driver
+    from .fault_model_queue import FaultEvent
 
 CONSOLE = ("console_first", "console_second", "console_third")
 RATELIMIT_BURST = 10
@@ -178,6 +179,59 @@ class Steps:
 
     def wake(self) -> Step:
         return Step(self.costs["queue_work"], lambda: self.driver.queue_work(self.p))
+
+    # --- an event queue ------------------------------------------------------------------------
+
+    def next_event(self) -> Step:
+        """Take the next event; PROD is read where the driver knows of none."""
+        queue = self.machine.queue
+        assert queue is not None
+        reads_prod = not queue.known
+
+        def effect() -> None:
+            self._awake()
+            if reads_prod:
+                self.machine.counters["mmio_reads"] += 1
+                queue.known = len(queue.entries)
+            event = queue.take()
+            if event is not None:
+                self.machine.counters["mmio_writes"] += 1
+                self._has_taken(event)
+
+        return Step(self.costs["event_read"] + reads_prod * self.costs["mmio_read"], effect)
+
+    def _has_taken(self, event: FaultEvent) -> None:
+        p, queue = self.p, self.machine.queue
+        assert queue is not None
+        p.event, p.far, p.fsr, p.fsynr0 = event, event.far, event.bits, event.fault.fsynr0
+        event.fault.seen = True
+        event.fault.t_irq = p.entered
+        p.saw_new = True
+        queue.last_seen = event.fault
+        self.machine.progress()
+
+    def queue_event(self) -> Step:
+        def effect() -> None:
+            queue, event = self.machine.queue, self.p.event
+            assert queue is not None
+            assert event is not None
+            if event.fault in queue.stalled and not event.joined:
+                event.joined = True
+                self.driver.queue_work(self.p)
+
+        return Step(self.costs["queue_work"], effect)
+
+    def cmd_resume(self, retry: bool) -> Step:
+        def effect() -> None:
+            self._awake()
+            queue, event = self.machine.queue, self.p.event
+            assert queue is not None
+            assert event is not None
+            queue.resume(event, retry)
+
+        return Step(self.costs["cmd_issue"], effect)
+
+    # --- crash dumps, pages, the TBU -----------------------------------------------------------
 
     def dump_exists(self) -> bool:
         return self.machine.dumps.exists(self.machine.now)
