@@ -88,7 +88,7 @@ RETURNED = 17  # with IRQ_HANDLED
 RETURNED_NONE = 18
 ENTRY_OVER = 19  # the event queue was empty
 
-# CONTEXT.round
+# CONTEXT.sync_round
 NO_SYNC = 0
 SYNC_ENDS = -1
 SYNC_ROUNDS = 20
@@ -130,7 +130,7 @@ def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
     A LOG asks its call site's ratelimit now: whether it prints decides what it costs.  A TLBSYNC that goes
     on begins its next round.
     """
-    if ctx.round == NO_SYNC:
+    if ctx.sync_round == NO_SYNC:
         while not holds(steps[ctx.pc].when, ctx, bank, client, now):
             ctx.pc += 1
     op = steps[ctx.pc].op
@@ -183,32 +183,32 @@ def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
 def _sync_round(ctx, bank, hw, cost):
     """Begin a TLBSYNC, or its next round: it cannot end while the bank's transaction is stalled."""
     waits = bank.fsr & FSR_SS != 0
-    if ctx.round == NO_SYNC:
+    if ctx.sync_round == NO_SYNC:
         if not waits or hw.sync_waits_for_stall == 0:
-            ctx.round = SYNC_ENDS
+            ctx.sync_round = SYNC_ENDS
             return cost.mmio_write + cost.mmio_read
-        ctx.round = 1
+        ctx.sync_round = 1
         return cost.mmio_write + READS_A_ROUND * cost.mmio_read + FIRST_DELAY_NS
     if not waits:
-        ctx.round = SYNC_ENDS
+        ctx.sync_round = SYNC_ENDS
         return cost.mmio_read
-    ctx.round += 1
-    return READS_A_ROUND * cost.mmio_read + (FIRST_DELAY_NS << (ctx.round - 1))
+    ctx.sync_round += 1
+    return READS_A_ROUND * cost.mmio_read + (FIRST_DELAY_NS << (ctx.sync_round - 1))
 
 
 @kernel
 def _sync(ctx, bank, counters):
     """End a round of a TLBSYNC; its step stays until the sync has ended, or the driver gives up."""
-    if ctx.round == SYNC_ENDS:
+    if ctx.sync_round == SYNC_ENDS:
         counters.tlb_sync_reads += 1
     else:
         counters.tlb_sync_reads += READS_A_ROUND
-        if ctx.round < SYNC_ROUNDS or bank.fsr & FSR_SS == 0:
+        if ctx.sync_round < SYNC_ROUNDS or bank.fsr & FSR_SS == 0:
             ctx.pc -= 1
             return
         counters.tlb_sync_timeouts += 1
     counters.tlb_syncs += 1
-    ctx.round = NO_SYNC
+    ctx.sync_round = NO_SYNC
 
 
 @kernel

@@ -261,7 +261,7 @@ def forget_pass(host, c, first_step, now):
     ctx.may_stall = 0
     ctx.slot = NOBODY
     ctx.joined = 0
-    ctx.round = dispatch.NO_SYNC
+    ctx.sync_round = dispatch.NO_SYNC
     ctx.t_start = now
     ctx.state = cpu.STEP
 

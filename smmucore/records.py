@@ -85,7 +85,7 @@ CONTEXT = np.dtype(
         ("slot", "i8"),  # transaction of the event it took (SMMUv3)
         ("joined", "i8"),  # that event has joined the worker's queue
         ("asks", "i8"),  # its NEXT_EVENT reads PROD
-        ("round", "i8"),  # of the TLBSYNC at hand, from 1; SYNC_ENDS: its last read; 0: none
+        ("sync_round", "i8"),  # of the TLBSYNC at hand, from 1; SYNC_ENDS: its last read; 0: none
         # a worker that is queued again: the copies of the pass that queued it
         ("pending", "i8"),
         ("pending_far", "u8"),

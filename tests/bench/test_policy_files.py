@@ -77,8 +77,8 @@ def test_every_field_of_a_policy_is_in_its_words():
         ((*READ, "WRITE FSR read"), "without a condition, as its last step, found 'WRITE FSR read'"),
         ((), "a handler that may not end: mine.toml: line 10"),
         (("CHECK fault", "READ FSR", "RETURN HANDLED"), "on what was never read: mine.toml: line 11"),
-        (("WRITE FSR read", "RETURN HANDLED"), "expected READ FSR before it on every way, found 'WRITE"),
-        (("READ FAR if SS", "RETURN HANDLED"), "expected READ FSR before it"),
+        (("WRITE FSR read", "RETURN HANDLED"), "or NEXT_EVENT before it on every way, found 'WRITE"),
+        (("READ FAR if SS", "RETURN HANDLED"), "expected READ FSR or NEXT_EVENT before it"),
         (("WRITE RESUME return:0", "RETURN HANDLED"), "expected REPORT before it"),
         ((*READ, "REPORT", "LOG 1", "REPORT", "RETURN HANDLED"), "REPORT twice: mine.toml: line 16"),
         ((*READ, "LOCK", "RETURN HANDLED"), "LOCK without UNLOCK: mine.toml: line 14"),
@@ -162,7 +162,7 @@ def test_a_lock_that_the_client_takes_again_is_refused():
         ('"threaded"', '"soft"', "line 6: context: expected 'hard' or 'threaded', found 'soft'"),
         ("cfcfg = true", 'cfcfg = "yes"', "line 7: cfcfg: expected a valid boolean, found 'yes'"),
         ("cfcfg = true", "cfcfg = true\ndefers_with = 2", "line 8: defers_with: expected one of 0, -ENOSYS"),
-        ("cfcfg = true", 'cfcfg = true\nonly_where = "queues"', "line 8: only_where: expected '' or"),
+        ("cfcfg = true", 'cfcfg = true\nonly_where = "queues"', "only_where: expected '', 'terminate' or"),
         ("cfcfg = true", "cfcgf = true", "line 7: cfcgf: expected one of id, name"),
         ("[steps]", "[steps]\nhandlr = []", "line 10: steps.handlr: expected one of handler, client_resume"),
         ('"READ FAR"', "5", "line 12: steps.handler.1: expected a valid string, found 5"),
@@ -184,7 +184,7 @@ def test_a_worker_of_the_core_is_followed_from_the_wake_on():
     said = refusal(text(*READ, "REPORT", *rest, more='work = ["LOG 1",\n"REPORT"]\n'))
     assert "REPORT twice: mine.toml: line 20: step 2 of work" in said
     said = refusal(text("READ FAR", "WAKE", "RETURN HANDLED", more='work = ["CHECK SS"]\n'))
-    assert "expected READ FSR before it on every way, found 'CHECK SS'" in said
+    assert "expected READ FSR or NEXT_EVENT before it on every way, found 'CHECK SS'" in said
 
 
 def test_lines_are_found_whatever_the_layout():

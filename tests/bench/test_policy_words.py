@@ -64,7 +64,7 @@ def test_a_line_is_the_step_that_the_constructor_makes(line, step):
         ("CHECK faults", "unknown bit of FSR: here: expected CHECK with one of fault, TF,"),
         ("WRITE RESUME return:-EIO", "return:-EAGAIN"),
         ("LOG 0", "1 to 255 lines"),
-        ("LOCK if stalled", "unknown condition: here: expected one of SS, dumping, not dumping,"),
+        ("LOCK if stalled", "unknown condition: here: expected one of SS, not SS, dumping, not dumping,"),
         ("LOCK if", "unknown condition"),
         ("LOCK if SS and", "unknown condition"),
         ("LOCK if returned EAGAIN", "unknown code: here: expected one of 0, -ENOSYS, -EAGAIN,"),

@@ -31,6 +31,7 @@ _VALUES = {
     ("burst", "at"): st.one_of(_PERCENTS, _DURATIONS),
     ("burst", "op"): st.sampled_from(["read", "write", "exec"]),
     ("burst", "stream"): st.integers(0, 65535).map(str),
+    ("suspend", "after"): _DURATIONS,
     ("heartbeat", "every"): _DURATIONS,
     ("heartbeat", "deadline"): _DURATIONS,
     ("heartbeat", "n"): _COUNTS,
@@ -79,7 +80,7 @@ def test_a_buffer_is_a_word_or_a_number():
     ("text", "says"),
     [
         ("", "unknown scenario"),
-        ("storm", "as-captured, unmap, readonly, burst, wild, demand, heartbeat"),
+        ("storm", "as-captured, unmap, readonly, burst, wild, demand, suspend, heartbeat"),
         ("burst+", "unknown scenario"),
         ("burst:", "unknown scenario key"),
         ("burst:m=3", "expected one of n, gap, at, op, stream, found 'm'"),

@@ -30,7 +30,9 @@ def costs_of(tornado):
 def test_cpi_clock_and_every_assumed_or_cited_cost_are_varied_and_no_counted_one():
     found = {knob.name: knob for knob in knobs(profile())}
     names = "cpi clock utlb_hit tlb_hit walk_cache_hit walk_mem mmio_read mmio_write irq_delivery"
-    names += " capture map_page"
+    names += (
+        " capture map_page tbu_halt atos soft_walk pm_get pm_put event_read cmd_issue submit_every hangcheck"
+    )
     assert list(found) == names.split()
     assert found["cpi"].ends == (1000, 2000, 3000)
     assert found["clock"].ends == (1500, 2200, 3200)

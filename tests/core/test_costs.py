@@ -13,7 +13,7 @@ from smmucore.hardware import PRESETS, rule_fields
 from smmucore.policies import POLICIES
 from smmucore.program import NOWHERE, listing, program, sctlr
 from smmucore.registers import SCTLR_CFCFG, SCTLR_HUPCF
-from smmucore.steps import REPORT, RETURN, WAKE
+from smmucore.steps import QUEUE_EVENT, REPORT, RETURN, WAKE
 
 # Medians, typed from the table of instruction counts (QEMU plugin, arm64 Linux 6.1.192).
 COUNTED = {
@@ -224,19 +224,24 @@ def test_every_policy_with_every_client_is_a_program_that_ends_in_a_return(
     parts, made = listing(policy, client), program(policy, client)
     assert parts.handler[-1].op == RETURN and parts.handler[-1].when == 0
     assert made.handler == 0
-    assert len(made.steps) == len(parts.handler) + len(parts.worker)
-    assert made.steps.op.tolist() == [step.op for step in (*parts.handler, *parts.worker)]
-    assert made.steps.when.tolist() == [step.when for step in (*parts.handler, *parts.worker)]
+    every = (*parts.handler, *parts.worker, *parts.submit)
+    assert made.steps.op.tolist() == [step.op for step in every]
+    assert made.steps.when.tolist() == [step.when for step in every]
     assert int(made.steps[-1].op) == RETURN
     if parts.worker:
         assert parts.worker[-1].op == RETURN and parts.worker[-1].when == 0
         assert made.worker == len(parts.handler)
     else:
         assert made.worker == NOWHERE
-    wakes = any(step.op == WAKE for step in (*parts.handler, *parts.worker))
+    if parts.submit:
+        assert parts.submit[-1].op == RETURN and parts.submit[-1].when == 0
+        assert made.submit == len(parts.handler) + len(parts.worker)
+    else:
+        assert made.submit == NOWHERE
+    wakes = any(step.op in (WAKE, QUEUE_EVENT) for step in (*parts.handler, *parts.worker))
     assert wakes == bool(parts.worker), "a worker is there to be woken"
     assert sum(step.op == REPORT for step in parts.handler) <= 1
-    assert all(str(step).strip() for step in (*parts.handler, *parts.worker))
+    assert all(str(step).strip() for step in every)
 
 
 def test_sctlr_is_what_each_kernel_programs() -> None:

@@ -14,7 +14,7 @@ from smmucore.shapes import Shape
 from smmucore.simulate import Lane, Requester
 from traces import events as ev
 
-from .twin import COSTS, Case, Event, differences
+from .twin import COSTS, Case, Event, differences, plainly_cached
 
 #: Costs that are spans of time: they are drawn apart from the others.
 LONG = ("capture", "cooldown", "dump_kept", "submit_every", "hangcheck")
@@ -25,7 +25,7 @@ PLACEMENTS = ((0, 1, 2, 3), (0, 0, 1, 1), (0, 0, 0, 0), (0, 1, 0, 1), (0, 1, 1, 
 def random_hardware(rng: random.Random) -> Hardware:
     """A preset with its rules and sizes shaken: small queues and few slots make the corners common."""
     return replace(
-        rng.choice(list(PRESETS.values())),
+        plainly_cached(rng.choice(list(PRESETS.values()))),
         fsr_frozen_while_stalled=rng.random() < 0.7,
         irq_held_until_resume=rng.random() < 0.15,
         stalls=rng.random() < 0.95,
@@ -152,7 +152,7 @@ def test_both_models_agree_on_a_burst(policy: str, client: str) -> None:
     for k, preset in enumerate(presets):
         gap, cpus = BURSTS[(turn + k) % len(BURSTS)]
         lane = Lane(requester=0, count=40, gap=gap, iova=WILD)
-        case = Case(policy, client, PRESETS[preset], lanes=(lane,), cpus=cpus)
+        case = Case(policy, client, plainly_cached(PRESETS[preset]), lanes=(lane,), cpus=cpus)
         assert not differences(case), (preset, gap, cpus)
 
 

@@ -54,7 +54,7 @@ def test_the_detector_never_fires_for_p4_which_returns_handled() -> None:
 
 
 def test_without_stall_every_policy_takes_one_entry_a_fault_and_terminates_it() -> None:
-    for policy in POLICIES:
+    for policy in (key for key, row in POLICIES.items() if row.is_about(PRESETS["thunderx-smmuv2"])):
         c = burst(policy, "none", "thunderx-smmuv2").counters
         assert (c["irq_entries"], c["terminated"], c["stalled_ns"], c["collateral"]) == (10, 10, 0, 0), policy
 

@@ -10,6 +10,7 @@ import numpy as np
 from smmucore import clients, costs, hardware, policies
 from smmucore.histogram import BUCKETS, bucket_of
 from smmucore.records import RECORD_NAMES
+from smmucore.shapes import NONE
 from smmucore.sim import Events
 from smmucore.simulate import Lane, Outcome, Premapped, Requester, Setup, simulate
 from smmucore.spaces import linux
@@ -83,6 +84,12 @@ class Case:
 
     def with_hardware(self, **changes: Any) -> Case:
         return replace(self, hardware=replace(self.hardware, **changes))
+
+
+def plainly_cached(hw: hardware.Hardware) -> hardware.Hardware:
+    """Give a part the caches of which the plain model knows: one walk cache, and LRU."""
+    lru = {name: replace(getattr(hw, name), replacement="lru") for name in ("utlb", "tlb", "walk_cache")}
+    return replace(hw, **lru, walk_cache1=NONE, walk_cache2=NONE)
 
 
 def columns(events: tuple[Event, ...]) -> Events:

@@ -118,18 +118,18 @@ def test_pm_get_wakes_and_resets_the_banks():
 @pytest.mark.parametrize(
     ("policy", "client", "first", "deadline", "missed"),
     [
-        ("P8", "adreno-cooldown", 10, 6000, 1),
-        ("P8", "gmu-wait", 10, 6000, 0),
-        ("P10", "adreno-inline", 10, 6000, 0),
-        ("P9", "adreno-inline", 10, 6000, 1),
+        ("P8", "adreno-cooldown", 10, 7000, 1),
+        ("P8", "gmu-wait", 10, 7000, 0),
+        ("P10", "adreno-inline", 10, 7000, 0),
+        ("P9", "adreno-inline", 10, 7000, 1),
         ("P8", "gmu-wait", 10, 1500, 1),  # due before the dump
-        ("P8", "gmu-wait", 4500, 546, 1),  # due at the first instant of the dump, and then at 105592
-        ("P8", "gmu-wait", 4500, 1515, 1),
-        ("P8", "gmu-wait", 4500, 1516, 0),  # due at 105046 + 1516
+        ("P8", "gmu-wait", 5600, 446, 1),  # due at the first instant of the dump, and then at 106492
+        ("P8", "gmu-wait", 5600, 515, 1),
+        ("P8", "gmu-wait", 5600, 516, 0),  # due at 106046 + 516
     ],
 )
 def test_a_deadline_in_a_capture_counts_from_its_end(policy, client, first, deadline, missed):
-    # The only slot is free at 106146, after a capture from 5046 to 105046: a walk, ended at 106562.
+    # The only slot is free at 106146, after a capture from 6046 to 106046: a walk, ended at 106562.
     beat = Lane(first, 10, 1, 0, ev.READ, PAGE, 0, 0, deadline)
     outcome = run(policy, client, MMU500 | {"slots": 1}, read(0), lanes=[beat], premapped=MAPPED)
     counted(outcome, watchdogs=missed, makespan_ns=106_562)
