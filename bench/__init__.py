@@ -46,7 +46,7 @@ def compare(
         Users' own policies (docs/policies.md); `policies` may name them.
     **options
         As `bench.ask.case`: client, scenario, costs, console, changes, cpi, clock, cpus, pace, streams,
-        seed.
+        tbus, seed.
 
     Returns
     -------

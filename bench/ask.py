@@ -112,6 +112,7 @@ def case(
     cpus: str = CPUS,
     pace: str | None = None,
     streams: str | Path | None = None,
+    tbus: Sequence[str] = (),
     seed: int = 0,
 ) -> Case:
     """Make a case of what was asked for.
@@ -131,6 +132,9 @@ def case(
     played, where = parse(scenario), named("client", "--client", clients.CLIENTS, client)
     made = find_costs(Asked(costs, console, tuple(changes), cpi, clock))
     placed, interval = placement(cpus), _interval(pace)
+    from bench.tbus import read_tbus  # noqa: PLC0415
+
+    through = read_tbus(tbus)
     source = Source(open_trace(find(trace)))
     if pace is None:
         interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE
@@ -139,7 +143,7 @@ def case(
         from bench.streams import read_streams  # noqa: PLC0415
 
         table = read_streams(Path(streams), len(source.trace.manifest.spaces))
-    return Case(source, where, played, made, interval, seed, placed, table)
+    return Case(source, where, played, made, interval, seed, placed, table, through)
 
 
 def _interval(pace: str | None) -> int | None:

@@ -149,6 +149,7 @@ def describe(
         "pace_is": "times of the capture" if case.pace is None else PACE_RANGE,
         "seed": case.seed,
         **({} if case.streams is None else {"streams": asdict(case.streams)}),
+        **({"tbus": dict(case.tbus)} if case.tbus else {}),
         "smmubench": version("smmubench"),
         "kernels": source_hash(),
         "trace_manifest": trace.manifest.model_dump(exclude_none=True),

@@ -43,6 +43,8 @@ _HOW = (
                  help="captured, or the time from one access to the next, such as 10ns."),
     click.option("--streams", type=click.Path(path_type=Path), metavar="FILE",
                  help="Stream table, TOML (docs/traces.md); otherwise every stream has its space's bank."),
+    click.option("--tbu", "tbus", multiple=True, metavar="STREAM=TBU",
+                 help="Which TBU a stream (or `heartbeat`) goes through; otherwise TBU 0; may be repeated."),
     click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import stats
+from bench import stats, tbus
 from bench.blocks import Recipe, Source, events, row_of
 from bench.errors import UsageError
 from bench.inject import Injection, inject, plain
@@ -42,6 +42,7 @@ class Case:
     seed: int = 0
     cpus: Mapping[str, int] = field(default_factory=lambda: dict(CPUS))
     streams: StreamTable | None = None
+    tbus: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Runner:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.injection = inject(case.source, case.scenario, case.pace, case.seed)
+        self.injection = tbus.place(inject(case.source, case.scenario, case.pace, case.seed), case.tbus)
 
     def with_costs(self, costs: Profile) -> Runner:
         """Return a runner of the same case with other costs: what the scenario injects is the same."""
@@ -132,8 +133,10 @@ class Runner:
         Raises
         ------
         UsageError
-            An event of the trace cannot be carried out; it names the trace and the event.
+            An event of the trace cannot be carried out (it names the trace and the event), or a stream is
+            placed on a TBU that the hardware has not.
         """
+        tbus.check(self.case.tbus, hardware)
         outcome = self._simulate(self.injection, policy, self.case.client, hardware, progress)
         return self._row(policy, hardware, outcome)
 
@@ -144,12 +147,20 @@ class Runner:
         """
         case = self.case
         costs = tuple((name, cost.ns) for name, cost in case.costs.costs.items())
-        key = (case.source.trace.sha256, repr(hardware), costs, case.pace, case.streams)
+        key = (
+            case.source.trace.sha256,
+            repr(hardware),
+            costs,
+            case.pace,
+            case.streams,
+            tuple(case.tbus.items()),
+        )
         with _LOCK:
             lock = _LOCKS.setdefault(key, Lock())
         with lock:
             if key not in _FAULTFREE:
-                made = plain(case.source, case.pace)
+                mine = {name: tbu for name, tbu in case.tbus.items() if name != tbus.HEARTBEAT}
+                made = tbus.place(plain(case.source, case.pace), mine)
                 quiet = policies.find("v3-terminate" if hardware.events else "P1")
                 outcome = self._simulate(made, quiet, clients.find("none"), hardware)
                 _FAULTFREE[key] = outcome.counters["makespan_ns"]

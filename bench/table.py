@@ -165,10 +165,18 @@ def case_footer(m: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("pace", _pace(m)),
         ("scenario", "; ".join([m["scenario"], *m["scenario_notes"]])),
         *([("streams", _streams(m["streams"]))] if "streams" in m else []),
+        *([("TBUs", _tbus(m["tbus"]))] if "tbus" in m else []),
         *(("own policy", _own(key, own)) for key, own in m.get("own_policies", {}).items()),
         ("client", f"{m['client']}; {cpus}; seed {m['seed']}"),
         ("costs", _costs(m)),
     ]
+
+
+def _tbus(placed: Mapping[str, int]) -> str:
+    through = [
+        f"{name if name == 'heartbeat' else f'stream {name}'} through TBU {n}" for name, n in placed.items()
+    ]
+    return ", ".join([*through, "the rest through TBU 0"])
 
 
 def _own(key: str, policy: Mapping[str, Any]) -> str:

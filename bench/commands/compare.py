@@ -133,6 +133,7 @@ def _next(trace: str, made: Result, saved: Path, files: Mapping[str, Path], aske
     worst = next((row for row in made.rows if row.verdict not in ("safe", "spurious")), made.rows[0])
     same = f"{trace} --scenario {m['scenario']}"
     same += f" --streams {asked['streams']}" if asked["streams"] is not None else ""
+    same += "".join(f" --tbu {word}" for word in asked["tbus"])
     same += f" --client {m['client']}" if m["client"] != ask.CLIENT else ""
     costs = Asked(*(asked[name] for name in ("costs", "console", "changes", "cpi", "clock")))
     same += "".join(f" {shlex.quote(word)}" for word in costs.words())
