@@ -60,7 +60,7 @@ def random_case(seed: int, accesses: int = 300) -> Case:
         requester=0, count=20, gap=rng.choice([7, 500]), op=ev.WRITE, iova=premapped[0].iova, deadline=90
     )
     return Case(
-        policy=rng.choice(["P1", "P8", "P4"]),
+        policy=rng.choice(["v3-iopf", "v3-terminate"] if hw.events else ["P1", "P8", "P4"]),
         client=rng.choice(["none", "adreno-worker"]),
         hardware=hw,
         events=tuple(events),
@@ -112,7 +112,9 @@ def test_an_unmap_waits_for_a_walk_that_many_hits_of_another_bank_overtook(hits:
     case = Case(
         policy="P8",
         client="none",
-        hardware=replace(random_hardware(random.Random(1)), tbus=1, slots=2, walk_slots=2, accept=1),
+        hardware=replace(
+            random_hardware(random.Random(1)), tbus=1, slots=2, walk_slots=2, accept=1, events=0
+        ),
         events=tuple(events),
         requesters=(Requester(7, 0), Requester(8, 1)),
         premapped=(Premapped(0, theirs, PAGE, 0x5000, RW), Premapped(1, walked, PAGE, 0x6000, RW)),
