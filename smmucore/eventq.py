@@ -59,10 +59,10 @@ def look(queue, ctx, events):
 
     A driver that knows of none has read PROD, which tells it of all that are in the queue.
     """
-    if queue.known == 0:
+    if ctx.asks:
         queue.known = queue.length
-        if queue.known == 0:
-            return False
+    if queue.known == 0:
+        return False  # or the queue was emptied while it looked
     _copy(ctx, events[queue.first])
     queue.first = (queue.first + 1) % events.size
     queue.length -= 1

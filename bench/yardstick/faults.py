@@ -48,7 +48,7 @@ GRID = 100_000
 #: Between the grid's faults, and what is told of them: as in `smmubench compare`.
 GAP = "50us"
 #: The presets that no comparison runs unless asked to, but for the speed yardstick's.
-OTHERS = ("thunderx-smmuv2", "held-until-resume")
+OTHERS = ("thunderx-smmuv2", "held-until-resume", "gem5-smmuv3", "agilex5-mmu600")
 #: Rows of FAULT that a run begins with; it doubles them when they are full (`smmucore.simulate`).
 FIRST_ROWS = 1024
 
