@@ -12,6 +12,7 @@ import numpy as np
 from smmucore import contexts as cpu
 from smmucore.calm import is_calm, run_calm
 from smmucore.dispatch import may_stall_at
+from smmucore.faults import arrive, wake_up
 from smmucore.handler import run_context
 from smmucore.invalidate import invalidate
 from smmucore.kernel import inlined, kernel
@@ -27,7 +28,7 @@ from smmucore.power import is_asleep
 from smmucore.records import LIVELOCKED, NEVER, RUNNING
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
 from smmucore.sync import begin_sync, end_sync, sync_ends, tlbi_writes
-from smmucore.transactions import ISSUED, arrive, issue, wake_up
+from smmucore.transactions import ISSUED, issue
 from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
 
 U0 = np.uint64(0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from smmucore import contexts as cpu
 from smmucore import dispatch, eventq, power
+from smmucore.faults import command, drain, forget_unread, release_held, resume, wake_up
 from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.mmu import check_rights, rights_needed
@@ -13,7 +14,6 @@ from smmucore.pagetable import copy_leaf, find_leaf
 from smmucore.records import CRASHED, LIVELOCKED, NEVER, NOBODY, RUNNING
 from smmucore.regime import NOWHERE, place
 from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
-from smmucore.transactions import command, drain, forget_unread, release_held, resume, wake_up
 from smmucore.walk import walk
 from traces.events import EXEC, PROT_PRIV, READ, TLBI_ASID, WRITE
 

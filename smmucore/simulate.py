@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from smmucore import dumps, engine, transactions
+from smmucore import dumps, engine, faults
 from smmucore.clients import Client
 from smmucore.contexts import HARD_IRQ, IDLE, SUBMIT, THREAD, WORKER
 from smmucore.costs import Profile
@@ -410,9 +410,9 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
     now = int(clock.now)
     for bank in sim.host.banks:
         if bank.head != NOBODY:
-            transactions.end_stall(sim, bank, now)
+            faults.end_stall(sim, bank, now)
     if sim.host.queue.stalled:
-        transactions.end_stall(sim, sim.host.queue, now)
+        faults.end_stall(sim, sim.host.queue, now)
     for ctx in sim.host.contexts:
         if ctx.on_cpu:
             name = _CPU_TIME[int(ctx.kind)]
