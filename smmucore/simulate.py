@@ -2,168 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from smmucore import dumps, engine, faults
-from smmucore.clients import Client
-from smmucore.contexts import HARD_IRQ, IDLE, SUBMIT, THREAD, WORKER
-from smmucore.costs import Profile
-from smmucore.counters import COUNTERS, NAMES
-from smmucore.hardware import Hardware
-from smmucore.histogram import BUCKETS, KINDS
+from smmucore.build import build
+from smmucore.contexts import HARD_IRQ, SUBMIT, THREAD, WORKER
+from smmucore.counters import NAMES
 from smmucore.invariants import check
-from smmucore.linux import SITES
-from smmucore.mmu import mmu
-from smmucore.pagetable import MAP_ERRORS, MAP_OK, grown, map_range, tables_needed
-from smmucore.policy import Policy
-from smmucore.program import program, sctlr
+from smmucore.pagetable import MAP_ERRORS, grown
 from smmucore.records import (
-    ARRIVAL,
-    BANK,
-    CHANNEL,
-    CLIENT,
-    CLOCK,
-    CONTEXT,
-    EVENT,
-    EVENTQ,
     FAULT,
     GLOBAL,
-    LANE,
-    LINE,
     NEVER,
-    NO_STALL,
     NOBODY,
-    PLAN,
-    RATELIMIT,
-    REQUESTER,
-    SLOT,
-    STALL_ON,
-    WAITING,
-    one,
     rows,
 )
-from smmucore.registers import SCTLR_CFCFG
-from smmucore.shapes import NONE, Caches
-from smmucore.sim import Events, Host, Sim
-from smmucore.spaces import Space, empty_tables, fsr_format, owners_of, table_memory
-from smmucore.staged import kind_of
-from smmucore.stages import FEWEST, stages
-from smmucore.streams import IN_BANK, StreamTable
+from smmucore.setup import Lane, Premapped, Requester, Setup, SimulationError
+from smmucore.sim import Events, Sim
 from smmucore.verdict import verdict
 
-LIVELOCK_LIMIT = 200_000
-RETRY_LIMIT = 1_000
-
-
-class SimulationError(ValueError):
-    """An event of the trace cannot be carried out; `index` is its number in the trace."""
-
-    def __init__(self, index: int, expected: str) -> None:
-        super().__init__(f"event {index}: expected {expected}")
-        self.index = index
-        self.expected = expected
-
-
-@dataclass(frozen=True)
-class Requester:
-    """A stream that accesses memory through a context bank and a TBU.
-
-    `bank` is the space whose MAPs, UNMAPs and TLBIs are the requester's too, whatever bank a stream table
-    gives its accesses.  One that is `fixed` is not looked up there.
-    """
-
-    stream: int
-    bank: int
-    tbu: int = 0
-    fixed: bool = False
-
-
-@dataclass(frozen=True)
-class Lane:
-    """An arithmetic sequence of accesses, added to the trace.
-
-    Access k has intended time ``first + k * gap`` and IOVA ``iova + (k % modulo or k) * stride``.
-    With a `deadline`, an access that ends later than that after its intended time is a missed
-    watchdog (K7).
-    """
-
-    requester: int
-    count: int
-    first: int = 0
-    gap: int = 0
-    op: int = 0
-    iova: int = 0
-    stride: int = 4096
-    modulo: int = 0
-    deadline: int = 0
-
-
-@dataclass(frozen=True)
-class Premapped:
-    """A mapping that exists before the run."""
-
-    bank: int
-    iova: int
-    size: int
-    pa: int
-    prot: int
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a run is made of, but for the events.
-
-    Attributes
-    ----------
-    policy, client, hardware, costs
-        The axes of a comparison.
-    requesters : sequence of Requester
-        Indexed by ``Events.requester``.
-    spaces : sequence of Space
-        The tables of each bank.
-    streams : StreamTable, optional
-        Which bank each requester's accesses belong to (H1); otherwise its own.
-    cpus : mapping
-        CPU of the ``irq``, ``thread``, ``worker`` and ``submit`` contexts; without `submit`, the worker's.
-    lanes, premapped, demand, sleeps_after
-        What the scenario adds: accesses, mappings, whether MAP only feeds the pager, and after how many idle
-        ns the SMMU sleeps (0: never).
-    livelock_limit : int
-        Passes begun without a record seen or a RESUME accepted that end a run.
-    retry_limit : int
-        Retries of one transaction, each of which faulted again, that end a run.
-    orderly : bool
-        All accesses of the events go through one channel, and no event is ABRUPT: who knows that spares
-        the engine from following each access through its queue.  It changes no result; where there is more
-        than one bank it is not used.
-    seed : int
-        Of the wake-up times that `costs` has drawn.
-    calm : int
-        As many accesses at least go through in a block where nothing else happens; 0: none do.  It changes
-        no result.
-    """
-
-    policy: Policy
-    client: Client
-    hardware: Hardware
-    costs: Profile
-    requesters: Sequence[Requester]
-    spaces: Sequence[Space]
-    cpus: Mapping[str, int] = field(default_factory=lambda: {"irq": 0, "thread": 0, "worker": 1})
-    lanes: Sequence[Lane] = ()
-    premapped: Sequence[Premapped] = ()
-    demand: bool = False
-    livelock_limit: int = LIVELOCK_LIMIT
-    retry_limit: int = RETRY_LIMIT
-    orderly: bool = False
-    calm: int = FEWEST
-    streams: StreamTable | None = None
-    seed: int = 0
-    sleeps_after: int = 0
+__all__ = [
+    "Lane",
+    "Outcome",
+    "Premapped",
+    "Requester",
+    "Setup",
+    "SimulationError",
+    "build",
+    "no_events",
+    "simulate",
+]
 
 
 @dataclass(frozen=True)
@@ -200,124 +72,6 @@ class Outcome:
     global_fault: dict[str, int]
     end_ns: int
     in_blocks: int
-
-
-def build(setup: Setup) -> Sim:
-    """Return the state of a run that has not begun."""
-    hw = setup.hardware
-    nb = len(setup.spaces)
-    streams = sorted({r.stream for r in setup.requesters})
-    banks = rows(BANK, nb)
-    banks.head = NOBODY
-    banks.lock = NOBODY
-    banks.sctlr = sctlr(setup.policy, hw.second_fault)
-    banks.book = STALL_ON if int(banks.sctlr[0]) & SCTLR_CFCFG else NO_STALL
-    plan = program(setup.policy, setup.client)
-    contexts = _contexts(nb, {"submit": setup.cpus["worker"], **setup.cpus}, submits=plan.submit >= 0)
-    requesters = rows(REQUESTER, len(setup.requesters))
-    for k, r in enumerate(setup.requesters):
-        row = requesters[k]
-        row.stream, row.stream_index, row.space, row.tbu = r.stream, streams.index(r.stream), r.bank, r.tbu
-        row.route, row.bank = IN_BANK, r.bank
-        if setup.streams is not None and not r.fixed:
-            row.route, row.bank = setup.streams.route(r.stream, nb)
-    lanes = rows(LANE, len(setup.lanes))
-    for k, a in enumerate(setup.lanes):
-        row = lanes[k]
-        row.next, row.gap, row.left, row.requester, row.op = a.first, a.gap, a.count, a.requester, a.op
-        row.iova, row.stride, row.modulo, row.deadline = a.iova, a.stride, a.modulo, a.deadline
-    lines = rows(LINE, nb)
-    lines.last_unhandled = -NEVER
-    channels = 2 * hw.tbus
-    mem = table_memory(
-        setup.spaces, 4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped)
-    )
-    regimes, shadows = empty_tables(setup.spaces, mem), empty_tables(setup.spaces, mem)
-    banks.format = [fsr_format(regime) for regime in regimes]
-    for m in setup.premapped:
-        status = map_range(mem, regimes[m.bank], *map(np.uint64, (m.iova, m.size, m.pa)), m.prot)
-        if status != MAP_OK:
-            raise SimulationError(-1, MAP_ERRORS[status])
-    # What belongs to no bank (H1) is not translated.
-    can_be_calm = np.unique(requesters.tbu).size == 1 and not requesters.route.any()
-    clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
-    caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
-    host = Host(
-        contexts=contexts,
-        lines=lines,
-        banks=banks,
-        sites=rows(RATELIMIT, SITES),
-        steps=plan.steps,
-        plan=one(
-            PLAN,
-            threaded=setup.policy.context == "threaded",
-            demand=setup.demand,
-            handler=plan.handler,
-            worker=plan.worker,
-            submit=plan.submit,
-            polls_all=setup.policy.polls_all,
-            gmu_waits=setup.policy.gmu_waits or setup.client.gmu_waits,
-            sleeps_after=setup.sleeps_after,
-            livelock_limit=setup.livelock_limit,
-            retry_limit=setup.retry_limit,
-            calm=0 if not can_be_calm or setup.sleeps_after else setup.calm,
-            seed=setup.seed,
-            orderly=setup.orderly and np.unique(requesters.bank).size == 1,
-        )[0],
-        client=rows(CLIENT, 1)[0],
-        clock=clock,
-        hw=hw.record()[0],
-        cost=setup.costs.record()[0],
-        wakes=setup.costs.wakes(),
-        captures=np.zeros((16, 2), np.int64),
-        queue=rows(EVENTQ, 1)[0],
-        events=rows(EVENT, max(hw.events, 1)),
-        held=np.zeros(channels * hw.slots, np.int64),
-        jobs=rows(EVENT, channels * hw.slots),
-        counters=record,
-    )
-    return Sim(
-        host=host,
-        mmu=caches,
-        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners_of(setup.spaces, shadows)),
-        mem=mem,
-        regimes=regimes,
-        shadows=shadows,
-        fifos=np.zeros((nb, channels * hw.slots), np.int64),
-        channels=rows(CHANNEL, channels),
-        queues=np.zeros((channels, hw.fifo_depth), WAITING),
-        slots=rows(SLOT, channels * hw.slots),
-        slot_free=np.zeros(channels * hw.slots, np.int64),
-        walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
-        arrivals=rows(ARRIVAL, channels * hw.slots + 1),
-        requesters=requesters,
-        requester_banks=np.array(requesters.bank, np.int64),
-        kinds=np.array([kind_of(caches.owners[bank]) for bank in requesters.bank], np.uint64),
-        stages=stages(),
-        kept_slot_free=np.zeros(channels * hw.slots, np.int64),
-        kept_walk_free=np.zeros(hw.walk_slots, np.int64),
-        taken=np.zeros(channels * hw.slots, np.uint16),
-        lanes=lanes,
-        faults=rows(FAULT, 1024),
-        histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
-        highest=np.zeros((len(streams), KINDS), np.int64),
-        global_fault=rows(GLOBAL, 1)[0],
-        clock=clock,
-        hw=host.hw,
-        cost=host.cost,
-        counters=record,
-    )
-
-
-def _contexts(nb: int, cpus: Mapping[str, int], *, submits: bool) -> Any:
-    """Return the idle contexts of `nb` banks, each on its CPU."""
-    kinds = ((HARD_IRQ, "irq"), (THREAD, "thread"), (WORKER, "worker"), (SUBMIT, "submit"))[: 3 + submits]
-    contexts = rows(CONTEXT, len(kinds) * nb)
-    for kind, name in kinds:
-        for b in range(nb):
-            ctx = contexts[kind * nb + b]
-            ctx.kind, ctx.bank, ctx.cpu, ctx.state, ctx.t_next = kind, b, cpus[name], IDLE, NEVER
-    return contexts
 
 
 def no_events() -> Events:
