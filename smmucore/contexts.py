@@ -263,12 +263,12 @@ def unmask(host, c, now):
 
 @kernel
 def queue_work(host, b, by, now):
-    """Queue bank `b`'s worker with the copies of pass `by`; a queued one is not queued twice."""
+    """Queue bank `b`'s worker with the copies of pass `by`, unless it is queued; tell whether it was not."""
     ctx = host.contexts[by]
     c = 2 * host.banks.size + b
     worker = host.contexts[c]
     if worker.pending:
-        return
+        return False
     worker.pending = 1
     worker.pending_far = ctx.far
     worker.pending_fsr = ctx.fsr
@@ -284,6 +284,7 @@ def wake_worker(host, b, now):
     if host.contexts[c].state == IDLE:
         host.contexts[c].state = WAKING
         make_runnable(host, c, time_to_wake(host, OF_WORKER), now)
+    return True
 
 
 @kernel

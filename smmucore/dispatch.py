@@ -9,7 +9,7 @@ from __future__ import annotations
 from smmucore import bank as rules
 from smmucore import dumps
 from smmucore.contexts import HARD_IRQ
-from smmucore.kernel import kernel
+from smmucore.kernel import inlined, kernel
 from smmucore.linux import PRINTED_WITH_SUMMARY, SUPPRESSED, ratelimit
 from smmucore.records import FAR_KNOWN, FAR_NEW, NEVER, NO_STALL, NOBODY, STALL_OFF, STALL_ON
 from smmucore.registers import FSR_ALL_ONES, FSR_SS, RESUME_RETRY, RESUME_TERMINATE
@@ -123,7 +123,7 @@ def holds(when, ctx, bank, client, now):
     return codes == 0 or (codes >> ctx.ret) & 1 == 1
 
 
-@kernel
+@inlined
 def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
     """Move `ctx.pc` to the next step that is taken, and return its cost in ns.
 
@@ -279,7 +279,7 @@ def _note_record(ctx, bank):
     return NOTHING
 
 
-@kernel
+@inlined
 def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
     """Carry out the step at `ctx.pc` and move past it; `asleep` tells whether the SMMU sleeps.
 
@@ -405,6 +405,21 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
     if op == RETURN and arg == IRQ_NONE:
         return RETURNED_NONE, NOBODY, 0, 0
     return RETURNED, NOBODY, 0, 0
+
+
+@inlined
+def read_on(steps, ctx, cost, counters, now, horizon):
+    """Carry out the plain reads in a row that end by `horizon`, but for the last; return when that one ends.
+
+    For a context at a read that ends at `now`, where nobody else acts up to `horizon` and the SMMU cannot
+    sleep: what `perform` and `begin` come to one by one.
+    """
+    count = steps[ctx.pc].more
+    if now + count * cost.mmio_read > horizon:
+        count = (horizon - now) // cost.mmio_read
+    counters.mmio_reads += count
+    ctx.pc += count
+    return now + count * cost.mmio_read
 
 
 @kernel

@@ -37,6 +37,8 @@ def run_context(sim, c, horizon):
     alone = True
     while alone and ctx.t_next <= horizon and host.clock.stop == RUNNING:
         now = ctx.t_next
+        if ctx.state == cpu.STEP and host.steps[ctx.pc].more > 0 and host.plan.sleeps_after == 0:
+            now = dispatch.read_on(host.steps, ctx, host.cost, host.counters, now, horizon)
         host.clock.now = now
         if ctx.state == cpu.STEP:
             asleep = host.plan.sleeps_after != 0 and power.is_asleep(host.plan, host.clock, now)
@@ -71,6 +73,8 @@ def run_context(sim, c, horizon):
                     forget_unread(sim, value)
                     drain(sim, b, now)
                     cpu.look_at_line(host, b, now)
+            elif consequence == dispatch.WOKE:
+                alone = not cpu.queue_work(host, b, c, now)
             elif consequence != dispatch.NOTHING:
                 alone = False
                 act(sim, c, consequence, slot, number, value, now)
@@ -129,8 +133,6 @@ def act(sim, c, consequence, slot, number, value, now):
         resume(sim, b, slot, number, value, now)
         drain(sim, b, now)
         cpu.look_at_line(host, b, now)
-    elif consequence == dispatch.WOKE:
-        cpu.queue_work(host, b, c, now)
     elif consequence == dispatch.SWITCHED:
         host.lines[cpu.line_of(host, b)].masked += 1 if value != 0 else -1
         cpu.look_at_line(host, b, now)

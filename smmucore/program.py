@@ -9,7 +9,7 @@ from smmucore.clients import Client
 from smmucore.policy import STALL_AT_SUBMIT, Policy
 from smmucore.records import STEP, rows
 from smmucore.registers import SCTLR_AFE, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_CFRE, SCTLR_HUPCF, SCTLR_M, SCTLR_TRE
-from smmucore.steps import REPORT, REPORT_DUMPS, REPORT_NEEDS_SS, Step, done
+from smmucore.steps import IF_NOT_DUMPED, READ_OTHER, REPORT, REPORT_DUMPS, REPORT_NEEDS_SS, Step, done
 
 NOWHERE = -1
 
@@ -79,6 +79,11 @@ def program(policy: Policy, client: Client) -> Program:
         row.op = step.op
         row.arg = report_argument(policy, client) if step.op == REPORT else step.arg
         row.when = step.when
+    for k in range(len(steps) - 2, -1, -1):
+        # A dump may come to exist between two reads.
+        if steps[k].op == READ_OTHER and steps[k].when & IF_NOT_DUMPED == 0:
+            if steps[k + 1].op == READ_OTHER and steps[k + 1].when == steps[k].when:
+                flat[k].more = flat[k + 1].more + 1
     return Program(
         flat,
         0,

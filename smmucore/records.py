@@ -297,7 +297,15 @@ LIVELOCKED = 1
 CRASHED = 2
 
 #: One step of a program: see `steps`.
-STEP = np.dtype([("op", "i8"), ("arg", "i8"), ("when", "i8")], align=True)
+STEP = np.dtype(
+    [
+        ("op", "i8"),
+        ("arg", "i8"),
+        ("when", "i8"),
+        ("more", "i8"),  # READ_OTHER: as many more follow that are taken whenever this one is
+    ],
+    align=True,
+)
 
 #: What does not change during a run, beside hardware and costs.
 PLAN = np.dtype(
