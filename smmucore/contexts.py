@@ -275,6 +275,7 @@ def queue_work(host, b, by, now):
     worker.pending_fsynr0 = ctx.fsynr0
     worker.pending_means = ctx.means
     wake_worker(host, b, now)
+    return True
 
 
 @kernel
