@@ -6,6 +6,8 @@ of that time.  Neither knows what else goes on: the engine (or an explorer) acts
 
 from __future__ import annotations
 
+import numpy as np
+
 from smmucore import bank as rules
 from smmucore import dumps
 from smmucore.contexts import HARD_IRQ
@@ -131,31 +133,36 @@ def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
     on begins its next round.
     """
     if ctx.sync_round == NO_SYNC:
-        while not holds(steps[ctx.pc].when, ctx, bank, client, now):
+        while steps[ctx.pc].when != 0 and not holds(steps[ctx.pc].when, ctx, bank, client, now):
             ctx.pc += 1
     op = steps[ctx.pc].op
     if op <= READ_OTHER:
         return cost.mmio_read
-    if op == CHECK or op == MAY_STALL:
-        return cost.check
-    if (
-        op == WRITE_FSR_READ
-        or op == WRITE_FSR_ALL
-        or op == WRITE_RESUME
-        or op == SCTLR_CLEAR
-        or op == SCTLR_SET
-        or op == IRQ_OFF
-        or op == IRQ_ON
-        or op == TLBI_BY_ASID
-    ):
+    if op == RETURN:
+        return np.int64(0)
+    if op == WRITE_FSR_READ or op == WRITE_FSR_ALL or op == WRITE_RESUME:
         return cost.mmio_write
+    if op == CHECK:
+        return cost.check
     if op == REPORT:
         return cost.report
-    if op == LOCK and ctx.kind != HARD_IRQ:
-        ctx.irqs_off = 1  # outside the hard IRQ it is taken, and waited for, with interrupts off
     if op == LOG:
         return _log(steps[ctx.pc].arg, cost, sites, counters, now)
-    if op == WAKE or op == QUEUE_EVENT:
+    if op == WAKE:
+        return cost.queue_work
+    return _begin_rarely(op, steps[ctx.pc].arg, ctx, bank, hw, queue, client, cost, now)
+
+
+@kernel
+def _begin_rarely(op, arg, ctx, bank, hw, queue, client, cost, now):
+    """Price a step that no storm consists of: apart, so that the loop of the others stays small."""
+    if op == SCTLR_CLEAR or op == SCTLR_SET or op == IRQ_OFF or op == IRQ_ON or op == TLBI_BY_ASID:
+        return cost.mmio_write
+    if op == LOCK and ctx.kind != HARD_IRQ:
+        ctx.irqs_off = 1  # outside the hard IRQ it is taken, and waited for, with interrupts off
+    if op == MAY_STALL:
+        return cost.check
+    if op == QUEUE_EVENT:
         return cost.queue_work
     if op == CAPTURE:
         dumps.begin(client, now)
@@ -169,14 +176,13 @@ def begin(steps, ctx, bank, hw, queue, client, cost, sites, counters, now):
     if op == PM_PUT:
         return cost.pm_put
     if op == SPEND:
-        what = steps[ctx.pc].arg
-        return cost.tbu_halt if what == TBU_HALT else cost.atos if what == ATOS else cost.soft_walk
+        return cost.tbu_halt if arg == TBU_HALT else cost.atos if arg == ATOS else cost.soft_walk
     if op == NEXT_EVENT:
         ctx.asks = 1 if queue.known == 0 else 0
         return cost.event_read + (cost.mmio_read if ctx.asks else 0)
     if op == CMD_RESUME:
         return cost.cmd_issue
-    return 0
+    return np.int64(0)
 
 
 @kernel
@@ -314,17 +320,29 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
     if op == READ_OTHER:
         counters.mmio_reads += 1
         return NOTHING, NOBODY, 0, 0
+    if op == RETURN:
+        return (RETURNED_NONE if arg == IRQ_NONE else RETURNED), NOBODY, 0, 0
     if op == CHECK:
         return (NOTHING if ctx.fsr & arg else RETURNED_NONE), NOBODY, 0, 0
+    if op == WRITE_FSR_READ or op == WRITE_FSR_ALL:
+        counters.mmio_writes += 1
+        unread = rules.write_fsr(bank, ctx.fsr if op == WRITE_FSR_READ else FSR_ALL_ONES)
+        return WROTE, NOBODY, 0, unread
     if op == REPORT:
         told = arg & REPORT_NEEDS_SS == 0 or ctx.fsr & FSR_SS != 0
         ctx.dumping = 1 if arg & REPORT_DUMPS and told and not dumps.exists(client, now) else 0
         ctx.ret = (arg >> 8) & 0xFF if ctx.dumping else arg & 0xFF
         return NOTHING, NOBODY, 0, 0
-    if op == WRITE_FSR_READ or op == WRITE_FSR_ALL:
-        counters.mmio_writes += 1
-        unread = rules.write_fsr(bank, ctx.fsr if op == WRITE_FSR_READ else FSR_ALL_ONES)
-        return WROTE, NOBODY, 0, unread
+    if op == LOG:
+        return NOTHING, NOBODY, 0, 0
+    if op == WAKE:
+        return WOKE, NOBODY, 0, 0
+    return _perform_rarely(op, arg, ctx, me, bank, hw, client, cost, counters, now, asleep)
+
+
+@kernel
+def _perform_rarely(op, arg, ctx, me, bank, hw, client, cost, counters, now, asleep):
+    """Carry out a step that no storm consists of: apart, so that the loop of the others stays small."""
     if op == WRITE_RESUME:
         counters.mmio_writes += 1
         counters.resume_written += 1
@@ -355,13 +373,9 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
         return UNLOCKED, NOBODY, 0, 0
     if op == IRQ_OFF or op == IRQ_ON:
         return SWITCHED, NOBODY, 0, 1 if op == IRQ_OFF else 0
-    if op == WAKE:
-        return WOKE, NOBODY, 0, 0
     if op == CAPTURE:
         ended = dumps.finish(client, cost.dump_kept, now)
         return (CAPTURED if ended else NOTHING), NOBODY, 0, 0
-    if op == LOG:
-        return NOTHING, NOBODY, 0, 0
     if op == MAP_PAGE:
         return MAPS, NOBODY, 0, arg
     if op == TLBI_BY_ASID:
@@ -399,12 +413,8 @@ def perform(steps, ctx, me, bank, hw, client, cost, counters, now, asleep):
         return LOOKS, NOBODY, 0, 0
     if op == QUEUE_EVENT:
         return JOINS, NOBODY, 0, 0
-    if op == CMD_RESUME:
-        counters.resume_written += 1
-        return COMMANDS, NOBODY, 0, _resume_value(arg, ctx)
-    if op == RETURN and arg == IRQ_NONE:
-        return RETURNED_NONE, NOBODY, 0, 0
-    return RETURNED, NOBODY, 0, 0
+    counters.resume_written += 1  # CMD_RESUME
+    return COMMANDS, NOBODY, 0, _resume_value(arg, ctx)
 
 
 @inlined
