@@ -214,6 +214,7 @@ def _replay(ctx: click.Context, made: FaultLog, burst: Burst | None) -> None:
         return
     from bench.commands.compare import compare  # noqa: PLC0415
 
-    print_pairs([("replay", _command(burst)), *ASSUMED])
+    click.echo(f"replay:\n  {_command(burst)}")  # one line, so that it can be copied
+    print_pairs(ASSUMED)
     click.echo()
     ctx.invoke(compare, policy=tuple(_policies(burst)), hardware=(HARDWARE,), scenario=burst.scenario)
