@@ -105,6 +105,7 @@ class Manifest(_Part):
     direction: _Text  #: how READ and WRITE are known
     not_contained: list[_Text]
     notes: list[_Text] = []
+    parameters: dict[str, int | str] | None = None  #: what a generator was told, its seed included
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}  #: events by op name; the writer fills it
 
     @model_validator(mode="after")

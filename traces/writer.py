@@ -34,6 +34,8 @@ class TraceWriter:
         The file to write (``.parquet`` by custom).
     manifest : Manifest
         Its `counts` are filled by the writer.
+    level : int
+        Of zstd's compression.
 
     Raises
     ------
@@ -42,8 +44,9 @@ class TraceWriter:
         cannot be written.
     """
 
-    def __init__(self, path: str | Path, manifest: Manifest) -> None:
+    def __init__(self, path: str | Path, manifest: Manifest, level: int = 19) -> None:
         self.path = Path(path)
+        self._level = level
         self.manifest = manifest
         self._beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._checker = BlockChecker(manifest, self.path, thorough=True)
@@ -59,7 +62,7 @@ class TraceWriter:
         # Each choice below was measured on the bundled captures; see docs/traces.md.
         try:
             self._writer = pq.ParquetWriter(
-                self._beside, SCHEMA, version="2.6", compression="zstd", compression_level=19,
+                self._beside, SCHEMA, version="2.6", compression="zstd", compression_level=self._level,
                 use_dictionary=["op", "stream", "space", "size", "prot"],
                 column_encoding={"t_ns": "DELTA_BINARY_PACKED", "iova": _BYTES, "pa": _BYTES},
                 write_page_checksum=True, data_page_size=1 << 20,

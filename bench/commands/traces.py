@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import options
+from bench.commands.trace_make import make
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
 from bench.progress import say
@@ -21,7 +22,10 @@ WORKLOADS = ("virtio-gpu", "dma-tiles")
 
 @click.group()
 def traces() -> None:
-    """List, show and check traces."""
+    """List, show, check, make, cut and join traces."""
+
+
+traces.add_command(make)
 
 
 @traces.command("list")
@@ -84,9 +88,14 @@ def info(trace: str, as_json: bool) -> None:
             ("licence", m.licence),
             ("sha256", opened.sha256),
             *[("not in it", line) for line in m.not_contained],
+            *([("parameters", _pairs(m.parameters))] if m.parameters else []),
             *[("note", line) for line in m.notes],
         ]
     )  # fmt: skip
+
+
+def _pairs(parameters: dict[str, int | str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
 def _tables(space: Space) -> str:
