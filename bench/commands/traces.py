@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import options
+from bench.commands import trace_tools
 from bench.commands.trace_make import make
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
@@ -22,10 +23,11 @@ WORKLOADS = ("virtio-gpu", "dma-tiles")
 
 @click.group()
 def traces() -> None:
-    """List, show, check, make, cut and join traces."""
+    """List, show, check, make, draw, cut and join traces."""
 
 
-traces.add_command(make)
+for command in (make, *trace_tools.COMMANDS):
+    traces.add_command(command)
 
 
 @traces.command("list")
