@@ -38,9 +38,7 @@ def draw(made: TraceMap, target: Path) -> Path:
     FigureCanvasAgg(figure)
     axes: Any = figure.subplots(3, 1, height_ratios=[3.2, 1.3, 1.4])
     m = made.trace.manifest
-    figure.suptitle(
-        "\n".join(textwrap.wrap(f"{m.name} ({m.kind}): {m.title}", 95, break_on_hyphens=False)), fontsize=11
-    )
+    figure.suptitle(_folded(f"{m.name} ({m.kind}): {m.title}", 95, 2), fontsize=11)
     scale, unit = _time(made)
     _heat(figure, axes, made, scale)
     _footprint(axes[1], made, scale, unit)
@@ -98,15 +96,16 @@ def _footprint(axis: Any, made: TraceMap, scale: int, unit: str) -> None:
     page = (1 << made.page_bits) / (1 << 20)
     axis.stairs(np.cumsum(made.fresh) * page, edges, color=_BLUE, linewidth=1.6, baseline=None,
                 label="touched so far")  # fmt: skip
-    axis.stairs(made.touched * page, edges, color=_ORANGE, linewidth=1.0, fill=True, alpha=0.6,
+    axis.stairs(made.touched * page, edges, baseline=page / 2, color=_ORANGE, fill=True, alpha=0.7,
                 label="touched in a column's time")  # fmt: skip
+    axis.set_yscale("log")
+    axis.set_ylim(page / 2, 4 * page * int(made.fresh.sum()))
     axis.set_xlim(0, edges[-1])
-    axis.set_ylim(bottom=0)
-    axis.set_ylabel("footprint [MiB]", fontsize=9)
+    axis.set_ylabel("footprint [MiB, log.]", fontsize=9)
     clock = "" if made.trace.manifest.clock_is_real else "; not a real device's clock"
     axis.set_xlabel(f"time from the first access [{unit}{clock}]", fontsize=9)
     axis.set_title("Footprint over time", fontsize=9.5, loc="left")
-    axis.legend(fontsize=8, loc="upper left")
+    axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, frameon=False)
     axis.tick_params(axis="x", labelsize=8)
     _plain(axis)
 
@@ -117,7 +116,7 @@ def _reuse(axis: Any, made: TraceMap) -> None:
     hits = [int(curve.hits[n]) for n in sizes]
     counts = [hits[0], *(after - before for before, after in pairwise(hits))]
     counts += [max(curve.attainable - hits[-1], 0), curve.cold]
-    names = ["1", "2", *(f"≤{show_bytes(n)}" for n in sizes[2:]), f">{show_bytes(sizes[-1])}", "first\nuse"]
+    names = ["1", "2", *(f"≤{show_bytes(n)}" for n in sizes[2:]), "more", "first\nuse"]
     whole = max(curve.accesses, 1)
     shares = [100 * n / whole for n in counts]
     colours = [_BLUE] * (len(counts) - 1) + [_ORANGE]
@@ -127,7 +126,7 @@ def _reuse(axis: Any, made: TraceMap) -> None:
             text = f"{share:.1f}" if share >= 0.1 else "<0.1"
             axis.annotate(text, (k, share), ha="center", va="bottom", fontsize=7, xytext=(0, 1),
                           textcoords="offset points")  # fmt: skip
-    axis.set_xticks(range(len(counts)), names, fontsize=7.5)
+    axis.set_xticks(range(len(counts)), names, fontsize=7)
     axis.set_xlim(-0.7, len(counts) - 0.3)
     axis.set_ylim(0, 1.15 * max(*shares, 1e-9))
     axis.set_ylabel("accesses [%]", fontsize=9)
@@ -151,10 +150,10 @@ def _provenance(made: TraceMap) -> str:
         f"{m.kind} trace {m.name}, {trace.rows:,} events, SHA-256 {trace.sha256[:16]}; device: {m.device}; "
         f"clock: {m.clock}; made by {m.tool.name} {m.tool.version}; drawn by smmubench {version('smmubench')}"
     )
-    return _folded(text, 150)
+    return _folded(text, 150, 4)
 
 
-def _folded(text: str, width: int) -> str:
-    """Fold a text, at most four lines of it: a merged trace may say a lot."""
-    lines = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=4, placeholder=" ...")
+def _folded(text: str, width: int, most: int) -> str:
+    """Fold a text, at most so many lines of it: a merged trace may say a lot."""
+    lines = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=most, placeholder=" ...")
     return "\n".join(lines)

@@ -14,8 +14,8 @@ from traces.events import PROT_CACHE, PROT_READ, PROT_WRITE
 READS = PROT_READ | PROT_CACHE
 BOTH = PROT_READ | PROT_WRITE | PROT_CACHE
 
-#: Pages that a buffer can be mapped with.
-PAGES = {1 << 12: 1 << 21, 1 << 21: 1 << 30, 1 << 30: 1 << 39}
+#: Pages that a buffer can be mapped with, and the next larger ones (of 1 GiB there are none).
+PAGES = {1 << 12: 1 << 21, 1 << 21: 1 << 30, 1 << 30: 1 << 30}
 
 #: The first buffer, and the memory behind it.
 IOVA, PA = 1 << 32, 1 << 35
