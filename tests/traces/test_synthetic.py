@@ -108,9 +108,7 @@ def test_ranks_come_as_often_as_zipf_says(hundredths):
 
 @given(units=st.integers(1, 9), tiles=st.integers(1, 20), steps=st.integers(1, 7))
 def test_units_do_every_step_of_every_tile_in_turn(units, tiles, steps):
-    turn, tile, step, unit = (
-        part.tolist() for part in deal(numbers(2 * tiles * steps), units, tiles, steps)
-    )
+    turn, tile, step, unit = (part.tolist() for part in deal(numbers(2 * tiles * steps), units, tiles, steps))
     assert Counter(zip(turn, tile, step, strict=True)) == Counter(
         (r, t, s) for r in range(2) for t in range(tiles) for s in range(steps)
     )
