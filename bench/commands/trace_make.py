@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import options, rows
+from bench import options
 from bench.errors import UsageError
 from bench.output import print_json, print_table
 
@@ -42,6 +42,7 @@ def make(
         raise UsageError("no kind of trace", "traces make", "a kind, such as those of --list", "none")
     if out is None:
         raise UsageError("no file", "traces make", "-o FILE", "none")
+    from bench import rows  # noqa: PLC0415
     from bench.progress import Progress  # noqa: PLC0415
     from traces.synthetic.make import plan, write  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import options, pictures, rows
+from bench import options, pictures
 from bench.errors import UsageError, unknown
 from bench.output import print_json, print_pairs, print_table
 from bench.units import count, duration, fraction, show_count, show_ns
@@ -209,6 +209,7 @@ def cut(trace: str, out: Path, begin: str, end: str, name: str | None) -> None:
 
     A place P is an event's number (1000, 10k), a time of the trace (5ms), or a share of its events (25%).
     """
+    from bench import rows  # noqa: PLC0415
     from traces.cut import cut as work  # noqa: PLC0415
 
     opened = _open(trace)
@@ -251,6 +252,7 @@ def _saved(out: Path, manifest: Any) -> None:
 @_name
 def merge(traces: tuple[str, ...], out: Path, name: str | None) -> None:
     """Join two or more TRACES by time, each with streams and spaces of its own."""
+    from bench import rows  # noqa: PLC0415
     from traces.join import join  # noqa: PLC0415
 
     if len(traces) < 2:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import re
+import shlex
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -297,6 +300,23 @@ def test_a_picture_is_drawn_and_repeats_byte_for_byte(command, tmp_path, tiny, s
 def test_one_access_can_be_drawn(command, tmp_path):
     save(tmp_path / "t", np.array([event(0, READ, 0x1000, stream=5)], EVENT))
     assert command("traces", "plot", "t", "-o", "t.png")[0] == 0
+
+
+# --- the page ---------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_page_run_as_they_stand(command, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page[page.index("## Making one") :], re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    asked = [shlex.split(line, comments=True) for line in lines if line.startswith("smmubench ")]
+    assert len(asked) == 14
+    for words in asked:
+        status, out, err = command(*words[1:])
+        assert status == 0, (words, err)
+        assert out
+    assert open_trace(tmp_path / "all.parquet").manifest.name == "everything"
+    assert {"frame.png", "part.parquet"} <= {path.name for path in tmp_path.iterdir()}
 
 
 # --- refusals ---------------------------------------------------------------------------------------
