@@ -34,6 +34,7 @@ def test_a_made_trace_replays_without_faults(kind, tmp_path):
     assert faults(counters) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(case=CASES, seed=st.integers(0, 2**63 - 1))
 def test_whatever_the_parameters_a_made_trace_is_valid_and_replays_without_faults(

@@ -200,6 +200,7 @@ def test_a_slice_is_named_by_number_share_or_time(command, tmp_path, tiny, begin
     assert (rows["op"][: rows.size - want.size] == MAP).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(
     name=st.sampled_from(["qemu-virtio-gpu", "qemu-dma-tiles"]), first=st.integers(0, 170_000),
@@ -285,6 +286,7 @@ def test_where_there_are_too_many_pages_neighbours_count_as_one(monkeypatch, tmp
     assert made.heat.sum() == 512
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_a_picture_is_drawn_and_repeats_byte_for_byte(command, tmp_path, tiny, suffix):
     for name in ("a", "b"):
@@ -305,6 +307,7 @@ def test_one_access_can_be_drawn(command, tmp_path):
 # --- the page ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run_as_they_stand(command, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```", page[page.index("## Making one") :], re.MULTILINE | re.DOTALL)

@@ -161,6 +161,16 @@ def test_two_files_of_one_plan_have_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_large_trace_is_compressed_less_hard_and_is_the_same(tmp_path, monkeypatch):
+    write(plan("chase", ["accesses=3000"]), tmp_path / "hard")
+    monkeypatch.setattr("traces.counted.MANY", 2999)
+    write(plan("chase", ["accesses=3000"]), tmp_path / "fast")
+    assert (tmp_path / "hard").read_bytes() != (tmp_path / "fast").read_bytes()
+    hard, fast = (open_trace(tmp_path / name) for name in ("hard", "fast"))
+    np.testing.assert_array_equal(hard.read(), fast.read())
+    assert hard.manifest == fast.manifest
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_long_trace_begins_with_a_short_one_and_comes_in_small_blocks(kind):
     long = plan(kind, ["accesses=4294967296"], 3).blocks()
