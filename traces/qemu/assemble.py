@@ -85,7 +85,7 @@ def assemble(workload: Workload, guest: list[GuestEvent], rows: np.ndarray, merg
                 space = merged.space_of_tables[event.tables]
                 events.append((t_ns, event.op, 0, space, event.iova, event.size, event.pa, event.prot))
             continue
-        _, kind, detail, writes, stream, asid, iova, size, pa = row_list[which]
+        _, kind, detail, writes, stream, asid, iova, size, pa = row_list[which][:9]
         if kind == INVALIDATE:
             if detail != TLBI_ALL and asid not in space_of_asid:
                 out.foreign += 1

@@ -7,8 +7,8 @@ translation needs to know (its ASID, the burst that it belongs to) is kept by th
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,21 +43,43 @@ ROW = np.dtype(
         ("iova", "u8"),
         ("size", "u8"),  # bytes; 0 where the log does not tell
         ("pa", "u8"),
+        ("rights", "u1"),  # of the table entry that an access used: bit 0 read, 1 write
+        ("leaf", "u8"),  # bytes of that entry where the log tells (a walk was logged), else 0
     ]
 )
+
+#: Rows that are finished together.
+_BLOCK = 1 << 15
+#: Rows that wait for a later line that may add to them; an older one is taken as it is.
+_MOST_WAITING = 1 << 17
+#: Names of events without meaning here that are counted apart.
+_MOST_NAMES = 256
+#: Bursts that a thread may have announced and not begun.
+_MOST_BURSTS = 1 << 16
 
 #: Pieces of one refused access come this close together, microseconds; devices here are slower.
 _PIECES_US = 20_000
 
-_LINE = re.compile(r"(\d+)@(\d+)\.(\d{6}):(\w+) ?(.*)")
-_REFUSED = re.compile(r"smmuv3-iommu-memory-region-\d+-\d+ translation failed for iova=0x([0-9a-f]+)")
-_INVALID = re.compile(r"Invalid (read|write) at addr 0x([0-9A-F]+), size (\d+),.*rejected")
-_LOOKUP = re.compile(r"asid=(-?\d+) addr=0x")
-_SUCCESS = re.compile(r"sid=0x([0-9a-f]+) iova=0x([0-9a-f]+) translated=0x([0-9a-f]+) perm=0x")
-_RECORD = re.compile(r"SMMU_EVT_(\w+) sid=0x([0-9a-f]+)")
-_RANGE = re.compile(r"asid=(-?\d+) addr=0x([0-9a-f]+) tg=(\d) num_pages=0x([0-9a-f]+) ttl=\d leaf=([01])")
-_ASID = re.compile(r"asid=(\d+)")
-_BURST = re.compile(r"addr 0x([0-9a-f]+) len (\d+)")
+# Numbers have as many digits as their field has room for: a damaged one is a line that cannot be read.
+_ADDRESS = r"0x([0-9a-f]{1,16})\b"
+_LINE = re.compile(r"([0-9]{1,20})@([0-9]{1,10})\.([0-9]{6}):(\w+) ?(.*)", re.ASCII)
+_BARE = re.compile(r"(\w+) ?(.*)", re.ASCII)
+#: A stamp with something wrong about it: no message of QEMU's own looks so.
+_STAMPED = re.compile(r"@[0-9]+\.|\.[0-9]{6}:|:smmuv3?_")
+_REFUSED = re.compile(rf"smmuv3-iommu-memory-region-\d+-\d+ translation failed for iova={_ADDRESS}")
+_INVALID = re.compile(r"Invalid (read|write) at addr 0x([0-9A-F]{1,16}), size ([0-9]{1,9}),.*rejected")
+# From QEMU 9 with vmid, stage and the like in between.
+_LOOKUP = re.compile(r"asid=(-?[0-9]{1,5})\b.{0,80}? addr=0x")
+_INSERT = re.compile(r"tg=([123]) level=([0-3])\b")
+_SUCCESS = re.compile(
+    rf"sid=0x([0-9a-f]{{1,4}})\b.{{0,80}}? iova={_ADDRESS} translated={_ADDRESS} perm=0x([0-3])\b"
+)
+_RECORD = re.compile(r"SMMU_EVT_(\w+) sid=0x([0-9a-f]{1,4})\b")
+_RANGE = re.compile(
+    rf"asid=(-?[0-9]{{1,5}}) addr={_ADDRESS} tg=([0-3]) num_pages=0x([0-9a-f]{{1,12}}) ttl=\d leaf=([01])"
+)
+_ASID = re.compile(r"asid=([0-9]{1,5})\b")
+_BURST = re.compile(r"addr 0x([0-9a-f]{1,16}) len ([0-9]{1,10})\b")
 _DIRECTION = re.compile(r"to_dev=([01])")
 _NOTHING = re.compile("")
 
@@ -77,6 +99,12 @@ class QemuLog:
     bypassed, aborted : int
         Accesses that the SMMU passed through untranslated, and that it aborted for having no
         configuration; neither is in `rows`.
+    unstamped : int
+        Events without a time, in a log of a QEMU that was not asked for it: each is 1 us after the last.
+    messages : int
+        Lines that are no events: QEMU's own messages.
+    ignored : collections.Counter of str
+        Events that say nothing of translations, by name.
     """
 
     rows: np.ndarray
@@ -84,21 +112,31 @@ class QemuLog:
     pieces_folded: int = 0
     bypassed: int = 0
     aborted: int = 0
+    unstamped: int = 0
+    messages: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class _Thread:
     asid: int = -1
-    bursts: deque[list[int]] = field(default_factory=deque)  # [iova, bytes left]
+    leaf: int = 0
+    bursts: deque[list[int]] = field(default_factory=lambda: deque(maxlen=_MOST_BURSTS))  # [iova, bytes left]
     direction: int = UNKNOWN
     list_row: int = -1
     attaching: bool = False
 
 
+def _raise(error: TraceError) -> None:
+    raise error
+
+
 class _Parser:
-    def __init__(self, where: str | Path) -> None:
+    def __init__(self, where: str | Path, refuse: Callable[[TraceError], None]) -> None:
         self.where = where
+        self.refuse = refuse
         self.rows: list[list[int]] = []
+        self.taken = 0  # rows that were finished and handed on
         self.threads: dict[str, _Thread] = {}
         self.log = QemuLog(np.empty(0, ROW))
         self.refused: int | None = None
@@ -108,12 +146,15 @@ class _Parser:
         self.events: dict[str, tuple[re.Pattern[str], Callable[[_Thread, re.Match[str]], None]]] = {
             "smmu_iotlb_lookup_hit": (_LOOKUP, self.lookup),
             "smmu_iotlb_lookup_miss": (_LOOKUP, self.lookup),
+            "smmu_iotlb_insert": (_INSERT, self.insert),
             "smmuv3_translate_success": (_SUCCESS, self.success),
             "smmuv3_record_event": (_RECORD, self.fault),
             "smmuv3_cmdq_opcode": (_NOTHING, self.command),
             "smmuv3_s1_range_inval": (_RANGE, self.invalidate_range),
+            "smmuv3_range_inval": (_RANGE, self.invalidate_range),
             "smmuv3_cmdq_tlbi_nh_asid": (_ASID, self.invalidate_asid),
             "smmuv3_cmdq_tlbi_nh": (_NOTHING, self.invalidate_all),
+            # Not smmu_iotlb_inv_all: QEMU empties its own TLB whenever that is full.
             "pci_nvme_map_addr": (_BURST, self.burst),
             "dma_blk_io": (_DIRECTION, self.start_transfer),
             "virtio_gpu_cmd_res_back_attach": (_NOTHING, self.attach),
@@ -122,37 +163,89 @@ class _Parser:
             "smmuv3_translate_abort": (_NOTHING, self.abort),
         }
 
-    def read(self, lines: Iterable[str]) -> None:
+    def read(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         for line in lines:
             self.line += 1
-            if match := _LINE.match(line):
-                event = self.events.get(match[4])
-                if event is None:
-                    continue
-                arguments = event[0].search(match[5])
-                if arguments is None:
+            try:
+                self.read_line(line)
+            except TraceError as error:
+                self.refuse(error)
+            if len(self.rows) >= 2 * _BLOCK and (block := self.take()).size:
+                yield block
+        if (block := self.take(whole=True)).size:
+            yield block
+
+    def read_line(self, line: str) -> None:
+        if match := _LINE.match(line):
+            name, arguments = match[4], match[5]
+            stamp = int(match[2]) * 1_000_000 + int(match[3])
+            thread = match[1]
+        # Messages of QEMU's own that stand between the events, without a stamp.
+        elif match := _REFUSED.match(line):
+            self.refused = int(match[1], 16)
+            return
+        elif match := _INVALID.match(line):
+            self.invalid(match)
+            return
+        else:
+            bare = _BARE.match(line)
+            if bare is None or bare[1] not in self.events:
+                if _STAMPED.search(line) or "\0" in line or "\ufffd" in line:
                     raise TraceError(
-                        f"cannot read {match[4]}", f"{self.where}: line {self.line}",
-                        f"arguments like {event[0].pattern!r}", match[5][:80] or "none",
+                        "cannot read the line", self.place(),
+                        "THREAD@SECONDS.MICROSECONDS:EVENT ARGUMENTS, or a message of QEMU's", line[:80],
                     )  # fmt: skip
-                self.now = int(match[2]) * 1_000_000 + int(match[3])
-                event[1](self.threads.setdefault(match[1], _Thread()), arguments)
-            # Messages of QEMU's own that stand between the events, without a stamp.
-            elif match := _REFUSED.match(line):
-                self.refused = int(match[1], 16)
-            elif match := _INVALID.match(line):
-                self.invalid(match)
+                self.log.messages += 1
+                return
+            name, arguments = bare[1], bare[2]
+            stamp, thread = self.now + 1, ""
+            self.log.unstamped += 1
+        event = self.events.get(name)
+        if event is None:
+            if len(self.log.ignored) < _MOST_NAMES or name in self.log.ignored:
+                self.log.ignored[name] += 1
+            return
+        found = event[0].search(arguments)
+        if found is None:
+            raise TraceError(
+                f"cannot read {name}", self.place(),
+                f"arguments like {event[0].pattern!r}", arguments[:80] or "none",
+            )  # fmt: skip
+        self.now = stamp
+        event[1](self.threads.setdefault(thread, _Thread()), found)
+
+    def place(self) -> str:
+        return f"{self.where}: line {self.line}"
+
+    def take(self, whole: bool = False) -> np.ndarray:
+        """Hand on the rows that no later line can change."""
+        held = max(0, len(self.rows) - 2)
+        if whole:
+            held = len(self.rows)
+        elif len(self.rows) < _MOST_WAITING:
+            waiting = (thread.list_row - self.taken for thread in self.threads.values())
+            held = min([held, *(row for row in waiting if row >= 0)])
+        block = np.array([tuple(row) for row in self.rows[:held]], ROW)
+        del self.rows[:held]
+        self.taken += held
+        return block
 
     def add(
-        self, kind: int, detail: int, writes: int, stream: int, asid: int, iova: int, size: int, pa: int
-    ) -> None:
+        self, kind: int, detail: int, writes: int, stream: int, asid: int, iova: int, size: int, pa: int,
+        rights: int = 0, leaf: int = 0,
+    ) -> None:  # fmt: skip
         if self.rows and self.now < self.rows[-1][0]:
             self.log.out_of_order += 1
             self.now = self.rows[-1][0]
-        self.rows.append([self.now, kind, detail, writes, stream, asid, iova, size, pa])
+        self.rows.append([self.now, kind, detail, writes, stream, asid, iova, size, pa, rights, leaf])
 
     def lookup(self, thread: _Thread, match: re.Match[str]) -> None:
-        thread.asid = int(match[1])
+        thread.asid, thread.leaf = int(match[1]), 0
+
+    def insert(self, thread: _Thread, match: re.Match[str]) -> None:
+        # tg 1, 2 and 3: 4, 16 and 64 KiB; each level above the last has (granule / 8) times as much.
+        page = 10 + 2 * int(match[1])
+        thread.leaf = 1 << page + (3 - int(match[2])) * (page - 3)
 
     def success(self, thread: _Thread, match: re.Match[str]) -> None:
         stream, iova, pa = (int(match[i], 16) for i in (1, 2, 3))
@@ -170,19 +263,18 @@ class _Parser:
             else:
                 thread.bursts[0] = [iova + size, left - size]
             detail, writes = BURST, thread.direction
-        elif not thread.bursts:
-            thread.list_row = len(self.rows)
-        elif thread.direction == UNKNOWN:
+        elif not thread.bursts or thread.direction == UNKNOWN:
             # A list longer than QEMU's chunk is fetched in turns, with bursts noted in between.
-            thread.list_row = len(self.rows)
-        self.add(ACCESS, detail, writes, stream, thread.asid, iova, size, pa)
+            thread.list_row = self.taken + len(self.rows)
+        self.add(ACCESS, detail, writes, stream, thread.asid, iova, size, pa, int(match[4]), thread.leaf)
+        thread.leaf = 0
 
     def burst(self, thread: _Thread, match: re.Match[str]) -> None:
         thread.direction = UNKNOWN
         thread.bursts.append([int(match[1], 16), int(match[2])])
-        if thread.list_row >= 0:
+        if thread.list_row >= self.taken:
             # The descriptors just fetched tell how long the fetch was: 16 bytes each.
-            row = self.rows[thread.list_row]
+            row = self.rows[thread.list_row - self.taken]
             row[2], row[3] = LIST, READS
             row[7] = min(row[7] + 16, 4096 - row[6] % 4096)
 
@@ -198,7 +290,7 @@ class _Parser:
         kind = {"F_TRANSLATION": FAULT, "F_PERMISSION": FAULT_PERMISSION}.get(match[1])
         if kind is None or self.refused is None:
             raise TraceError(
-                "a fault of a kind that is not understood", f"{self.where}: line {self.line}",
+                "a fault of a kind that is not understood", self.place(),
                 "F_TRANSLATION or F_PERMISSION, after its iova", match[1],
             )  # fmt: skip
         self.add(kind, PLAIN, UNKNOWN, int(match[2], 16), thread.asid, self.refused, 0, 0)
@@ -230,6 +322,8 @@ class _Parser:
         asid, iova, pages = int(match[1]), int(match[2], 16), int(match[4], 16)
         # tg 0 is a command without a range: one page of the smallest size.
         size = pages << (10 + 2 * (int(match[3]) or 1))
+        if iova + size > 1 << 64:
+            raise TraceError("an invalidation beyond 64 bits", self.place(), "a range", match[0][:80])
         kind = TLBI_VA_LAST if match[5] == "1" else TLBI_VA
         if (
             not self.new_command
@@ -255,6 +349,30 @@ class _Parser:
         self.log.aborted += 1
 
 
+def stream_qemu_log(
+    lines: Iterable[str], where: str | Path, refuse: Callable[[TraceError], None] = _raise
+) -> tuple[QemuLog, Iterator[np.ndarray]]:
+    """Read a QEMU trace log, some rows at a time.
+
+    Parameters
+    ----------
+    lines : iterable of str
+    where : str or pathlib.Path
+        The log, named in errors.
+    refuse : callable
+        Told of each line that cannot be read: it may raise, or return to leave the line out.
+
+    Returns
+    -------
+    QemuLog
+        With no rows; its counts grow while the rows are drawn.
+    iterator of numpy.ndarray
+        1-D, dtype `ROW`, never empty.
+    """
+    parser = _Parser(where, refuse)
+    return parser.log, parser.read(lines)
+
+
 def read_qemu_log(lines: Iterable[str], where: str | Path) -> QemuLog:
     """Read a QEMU trace log.
 
@@ -274,9 +392,8 @@ def read_qemu_log(lines: Iterable[str], where: str | Path) -> QemuLog:
         An event that cannot be read, a fault of another kind than the two that a stage 1 table can
         cause, or no access at all.
     """
-    parser = _Parser(where)
-    parser.read(lines)
-    parser.log.rows = np.array([tuple(row) for row in parser.rows], ROW)
-    if not (parser.log.rows["kind"] == ACCESS).any():
+    log, blocks = stream_qemu_log(lines, where)
+    log.rows = np.concatenate([np.empty(0, ROW), *blocks])
+    if not (log.rows["kind"] == ACCESS).any():
         raise TraceError("no access in the log", where, "smmuv3_translate_success events")
-    return parser.log
+    return log
