@@ -9,6 +9,7 @@ import click
 
 from bench import options
 from bench.commands import trace_tools
+from bench.commands.trace_import import import_file
 from bench.commands.trace_make import make
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
@@ -23,10 +24,10 @@ WORKLOADS = ("virtio-gpu", "dma-tiles")
 
 @click.group()
 def traces() -> None:
-    """List, show, check, make, draw, cut and join traces."""
+    """List, show, check, import, make, draw, cut and join traces."""
 
 
-for command in (make, *trace_tools.COMMANDS):
+for command in (import_file, make, *trace_tools.COMMANDS):
     traces.add_command(command)
 
 

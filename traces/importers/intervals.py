@@ -11,7 +11,8 @@ _MOST_OPEN = 1 << 14
 #: Kinds of interval that are told apart.
 _MOST_KINDS = 256
 
-_WORD = re.compile(r"\b([A-Za-z_]\w{0,30})[ =]([^\s:,]{1,64})", re.ASCII)
+_WORD = re.compile(r"\b([A-Za-z_]\w{0,30})[ =]([^\s:,=]{1,64})(?!=)", re.ASCII)
+_STRUCT = re.compile(r"struct[= ]([0-9a-fx]{1,18})\b")
 _FUNCTION = re.compile(r"function[= ](\S{1,64})")
 
 #: Event -> (what it begins or ends, whether it ends it).
@@ -81,19 +82,21 @@ class Intervals:
         if not what or t_ns < 0:
             return
         words = dict(_WORD.findall(rest))
-        function = _FUNCTION.search(rest)
-        name = function[1] if function else words.get("name", words.get("driver", words.get("action", "")))
+        function, struct = _FUNCTION.search(rest), _STRUCT.search(rest)
+        queued = ("queued", struct[1] if struct else "")
+        names = (words[word] for word in ("name", "driver", "action") if word in words)
+        name: str = function[1] if function else next(names, "")
         if what in ("irq", "softirq"):
             key: Hashable = (what, cpu, words.get("irq", words.get("vec")))
         elif what == "work":
             key = (what, pid)
         elif what == "queued":
-            key = (what, words.get("struct"))
+            key = queued
         else:
             key = (what, pid if what == "fence wait" else 0, words.get("driver"), words.get("timeline"),
                    words.get("context"), words.get("seqno"))  # fmt: skip
         if event == "workqueue_execute_start":
-            self._end(("queued", words.get("struct")), "", t_ns, quietly=True)
+            self._end(queued, "", t_ns, quietly=True)
         if ends:
             self._end(key, name, t_ns)
             return

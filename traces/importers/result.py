@@ -108,7 +108,7 @@ class Draft:
     tool: str
     clock: str
     direction: str
-    tool_version: str = "not in the file"
+    tool_version: str = "(version not in the file)"
     clock_is_real: bool = False
     invalidation: Literal["explicit", "with-unmap"] = "with-unmap"
     licence: str = "not in the file"

@@ -117,7 +117,9 @@ def import_trace(
                     tally.add(block)
                     spool.write(block.tobytes())
                 if not tally.rows:
-                    raise TraceError("no event to import", path, reader.WHAT, "none")
+                    left = sum(dropped.counts.values())
+                    found = f"none, and {left:,} things left out" if left else "none"
+                    raise TraceError("no event to import", path, f"events in {reader.WHAT}", found)
                 manifest = _finish(draft, tally, out, source, name)
                 spool.seek(0)
                 manifest = _write(out, manifest, spool)

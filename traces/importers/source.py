@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -29,9 +29,6 @@ _XZ_MEMORY = 128 << 20
 
 _MAGICS = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\0": "xz"}
 _ENDINGS = (".gz", ".zst", ".xz")
-
-#: A step of decompression: compressed bytes -> (decompressed, how many of them are left over).
-_Step = Callable[[bytes], tuple[bytes, bytes]]
 
 
 class _Members:
@@ -206,7 +203,7 @@ class Source:
     def _too_long(self, number: int, most: int = LONGEST_LINE) -> None:
         self.dropped.refuse("a line that is too long", self.line(number), f"{most} bytes at most")
 
-    def _decompress(self) -> Iterator[bytes]:
+    def _decompress(self) -> Generator[bytes, None, None]:
         stream = {"": self._plain, "zst": self._zstd}.get(self.compression, self._members)()
         try:
             for chunk in stream:

@@ -1,0 +1,55 @@
+"""`smmubench traces import`: make a trace of what another tool recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench import options
+from bench.errors import UsageError
+from bench.output import print_json
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The trace to write.")
+@click.option("--format", "name", metavar="NAME", help="The file's format, where it is not to be guessed.")
+@click.option("--salvage", is_flag=True, help="Keep what is whole, and say what is not.")
+@click.option("--map", "mapped", multiple=True, metavar="COLUMN=FIELD",
+              help="Of a table: which column is t_ns (or t_us, t_ms, t_s), op, stream, space, iova, size, "
+                   "pa or prot; FIELD:hex for hexadecimal without 0x. May be repeated.")  # fmt: skip
+@click.option("--real-clock", is_flag=True, help="The times are a real machine's: durations are evidence.")
+@options.as_json
+def import_file(
+    file: Path,
+    out: Path,
+    name: str | None,
+    salvage: bool,
+    mapped: tuple[str, ...],
+    real_clock: bool,
+    as_json: bool,
+) -> None:
+    """Make a trace of a QEMU log, a kernel trace, a CSV or a Parquet table; gz, zst and xz too."""
+    from traces.importers.result import Options  # noqa: PLC0415
+    from traces.importers.run import import_trace  # noqa: PLC0415
+
+    columns: dict[str, str] = {}
+    for text in mapped:
+        column, equals, field = text.rpartition("=")
+        if not equals or not column or not field or column in columns:
+            expected = "COLUMN=FIELD, once for a column"
+            raise UsageError("not a column and its field", "--map", expected, repr(text))
+        columns[column] = field
+    made = import_trace(file, out, name, salvage, Options(map=columns, real_clock=real_clock))
+    if as_json:
+        print_json({"trace": str(made.path), "format": made.format, "events": made.rows,
+                    "counts": made.manifest.counts, "left_out": made.dropped})  # fmt: skip
+        return
+    counts = ", ".join(f"{n:,} {op}" for op, n in made.manifest.counts.items() if n)
+    click.echo(f"saved {made.path}: {made.rows:,} events ({counts}), read as {made.format}")
+    for line in made.dropped:
+        click.echo(f"left out: {line}")
+    for line in made.manifest.not_contained:
+        click.echo(f"not in it: {line}")
+    click.echo(f"next:\n  smmubench traces info {made.path}\n  smmubench replay {made.path}")
