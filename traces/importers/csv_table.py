@@ -56,12 +56,14 @@ def read(source: Source, draft: Draft, options: Options) -> Iterator[np.ndarray]
     import pyarrow as pa  # noqa: PLC0415
 
     lines = source.lines()
+    # Some programs put U+FEFF before the text.
+    begun = ((number, line.removeprefix("\ufeff")) for number, line in lines)
     first = next(
-        ((number, line) for number, line in lines if line.strip() and not line.startswith("#")), None
+        ((number, line) for number, line in begun if line.strip() and not line.startswith("#")), None
     )
     if first is None:
         raise TraceError("nothing to import", source.path, "a line of column names", "none")
-    heading = first[1].removeprefix("\ufeff")
+    heading = first[1]
     separator = _separator(heading)
     names = [name.strip() for name in _split(heading, separator) or []]
     layout = Layout(names, dict(options.map), source.line(first[0]))

@@ -243,11 +243,11 @@ class _Importer:
         self.draft.streams.setdefault(
             stream, match["dev"][:64] if stream < _MOST_NAMES else "further devices"
         )
-        op = WRITE if int(match[4], 16) & 1 else READ
+        op = WRITE if int(match[3], 16) & 1 else READ
         # A domain by device is told by map and unmap alone; where they do not, there is one space.
         known = self.draft.spaces
         space = self._space(match["dev"] if known and "every domain" not in known[0] else None)
-        self.events.append((t_ns, op, stream, space, int(match[3], 16), 1, int(PA_UNKNOWN), 0))
+        self.events.append((t_ns, op, stream, space, int(match[2], 16), 1, int(PA_UNKNOWN), 0))
 
     def conclude(self) -> None:
         """Say in the manifest what was seen, assumed and left out."""

@@ -23,7 +23,7 @@ HEAD = 1 << 16
 LONGEST_LINE = 1 << 16
 LONGEST_LOG_LINE = 1 << 12
 #: A stream that grows by more than this, beyond the first bytes, is no recording but a bomb.
-MOST_GROWTH, GROWTH_FREE = 500, 1 << 24
+MOST_GROWTH, GROWTH_FREE = 200, 1 << 22
 #: Bytes that an xz stream may ask the decompressor for (``xz -9`` needs 65 MiB).
 _XZ_MEMORY = 128 << 20
 
@@ -162,8 +162,8 @@ class Source:
     def lines(self) -> Iterator[tuple[int, str]]:
         """Stream the lines with their numbers, from 1; only once.
 
-        Line ends are taken off; bytes that are no UTF-8 become U+FFFD.  A line of more than `LONGEST_LINE`
-        bytes is refused, and left out where things are salvaged.
+        Line ends are taken off, and empty lines left out; bytes that are no UTF-8 become U+FFFD.  A line of
+        more than `LONGEST_LINE` bytes is refused, and left out where things are salvaged.
         """
         number, rest, skipping = 0, b"", False
         for chunk in self.chunks():
@@ -175,7 +175,7 @@ class Source:
                     skipping = False
                 elif len(part) > LONGEST_LINE:
                     self._too_long(number)
-                else:
+                elif part:
                     yield number, part.removesuffix(b"\r").decode("utf-8", "replace")
             if len(rest) > LONGEST_LINE:
                 if not skipping:
@@ -210,7 +210,8 @@ class Source:
                 self._out += len(chunk)
                 if self.compression and self._out > GROWTH_FREE + MOST_GROWTH * self._in:
                     found = f"{self._out} bytes from {self._in}"
-                    self._ends("the stream grows as no recording does", f"{MOST_GROWTH}-fold at most", found)
+                    expected = f"{MOST_GROWTH}-fold at most (if it is one, decompress it first)"
+                    self._ends("the stream grows as no recording does", expected, found)
                     return
                 yield chunk
         except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:

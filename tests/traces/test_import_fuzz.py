@@ -1,0 +1,178 @@
+"""Broken recordings: every reader refuses them with one error, soon, and leaves nothing behind.
+
+A mutation flips bits, cuts the file short, puts garbage or an absurd number into it, repeats or drops a part,
+or compresses it. `SMMUBENCH_MUTATIONS` runs more of them.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import re
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from traces.errors import TraceError
+from traces.importers.run import import_trace
+from traces.validate import validate
+
+DATA = Path(__file__).parent / "data"
+MUTATIONS = int(os.environ.get("SMMUBENCH_MUTATIONS", "300"))
+#: Seconds that one input may take.
+LIMIT = 10
+
+KERNEL = b"".join(
+    b"  gpu-%d  [00%d] d..1.  %d.%06d: %s\n" % (100 + n % 3, n % 4, 5 + n // 9, n * 100, event)
+    for n, event in enumerate(
+        [
+            b"map: IOMMU: iova=0x0000000000100000 - 0x0000000000300000 paddr=0x0000000080000000 size=2097152",
+            b"irq_handler_entry: irq=16 name=arm-smmu",
+            b"irq_handler_exit: irq=16 ret=handled",
+            b"map: IOMMU: dev=1d84000.ufshc iova=0x0000000fffa88000 paddr=0x00000001063db000 size=4096",
+            b"workqueue_execute_start: work struct 00000000d621c4ac: function flush_it",
+            b"workqueue_execute_end: work struct 00000000d621c4ac: function flush_it",
+            b"io_page_fault: IOMMU:ath12k_pci 0000:c2:00.0 iova=0x00000000fe980000 flags=0x0001",
+            b"dma_fence_emit: driver=virtio_gpu timeline=controlq context=1 seqno=7",
+            b"unmap: IOMMU: iova=0x0000000000100000 - 0x0000000000300000 size=2097152 unmapped_size=2097152",
+        ]
+        * 2
+    )
+)
+TABLE = b"t_us,op,stream,space,iova,size,pa,prot\n" + b"".join(
+    b"%d.5,R,%d,0,%#x,64,,\n%d.5,W,,0,4,,,\n%d.5,MAP,,0,%#x,4096,0x1000,rw\n%d.5,UNMAP,,0,%#x,4096,,\n"
+    % (n, n % 3, n << 12, n, n, n << 12, n, n << 12)
+    for n in range(15)
+)
+
+
+def parquet():
+    file = io.BytesIO()
+    names = {
+        "t_ns": pa.array(range(300)),
+        "op": pa.array(["READ", "WRITE"] * 150),
+        "iova": pa.array(range(300)),
+    }
+    pq.write_table(pa.table(names), file, row_group_size=100)
+    return file.getvalue()
+
+
+SAMPLES = {
+    "qemu": (DATA / "dma.qemu.log").read_bytes(),
+    "ftrace": (DATA / "gpu.ftrace.txt").read_bytes() + KERNEL,
+    "csv": TABLE,
+    "parquet": parquet(),
+}
+#: Numbers that a reader must not take at their word.
+ABSURD = (b"0", b"-1", b"0xffffffffffffffff", b"18446744073709551616", b"9" * 5000, b"1e308", b"nan", b"0x",
+          b"999999999.999999", b"\xd9\xa3", b"")  # fmt: skip
+PIECES = (b"\n", b"\0" * 40, b"\xff" * 40, b'"', b",", b" " * 5000, b"asid=1 " * 600, b"iova=0x" * 600,
+          b"IOMMU:" * 600, b"[000] " * 700, b"\n" * 3000, b"0" * 5000, b"a" * 70_000, b"PAR1", b"\x1f\x8b")  # fmt: skip
+
+
+@st.composite
+def mutated(draw, sample):
+    data = bytearray(sample)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(0, len(data) - 1)))
+        kind = draw(st.sampled_from(["flip", "cut", "garbage", "absurd", "piece", "repeat", "drop"]))
+        if kind == "flip" and data:
+            for _ in range(draw(st.integers(1, 8))):
+                data[draw(st.integers(0, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "cut":
+            del data[at:]
+        elif kind == "garbage":
+            data[at : at + draw(st.integers(0, 64))] = draw(st.binary(max_size=64))
+        elif kind == "absurd":
+            spans = [match.span() for match in re.finditer(rb"(?:0x)?[0-9a-f]+", bytes(data))]
+            if spans:
+                start, end = draw(st.sampled_from(spans))
+                data[start:end] = draw(st.sampled_from(ABSURD))
+        elif kind == "piece":
+            data[at:at] = draw(st.sampled_from(PIECES))
+        elif kind == "repeat":
+            data[at:at] = data[at : at + 200] * draw(st.integers(1, 20))
+        else:
+            del data[at : at + draw(st.integers(1, 200))]
+    out = bytes(data)
+    packed = draw(st.sampled_from(["", "", "gz", "xz", "zst"]))
+    if packed:
+        out = bytearray(
+            {"gz": gzip.compress, "xz": lzma.compress, "zst": lambda b: pa.compress(b, "zstd", asbytes=True)}[
+                packed
+            ](out)
+        )
+        if out and draw(st.booleans()):
+            out[draw(st.integers(0, len(out) - 1))] ^= 1 << draw(st.integers(0, 7))
+        out = bytes(out[: draw(st.integers(0, len(out)))]) if draw(st.booleans()) else bytes(out)
+    return out
+
+
+@contextmanager
+def at_most(seconds):
+    def stop(*_):
+        raise AssertionError(f"one input took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def import_or_refuse(folder, data, name, salvage):
+    """Import; a file that appears must be a sound trace, and nothing else may."""
+    path, out = folder / "in.bin", folder / "out.parquet"
+    path.write_bytes(data)
+    out.unlink(missing_ok=True)
+    try:
+        with at_most(LIMIT):
+            made = import_trace(path, out, name, salvage)
+    except TraceError as error:
+        assert "\n" not in str(error)
+        assert [file.name for file in folder.iterdir()] == ["in.bin"]
+        return False
+    assert validate(out).rows == made.rows > 0
+    assert made.dropped == [] or salvage
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_broken_recording_is_a_trace_error_or_a_sound_trace(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("fuzz")
+    assert import_or_refuse(folder, SAMPLES[name], name, False)
+
+    @settings(max_examples=MUTATIONS, deadline=None, derandomize=MUTATIONS == 300, database=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(data=mutated(SAMPLES[name]), salvage=st.booleans(), forced=st.booleans())
+    def run(data, salvage, forced):
+        import_or_refuse(folder, data, name if forced else None, salvage)
+
+    run()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"\0" * 5000, b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"PAR1PAR1"]
+)
+def test_next_to_nothing_is_refused_by_every_reader(tmp_path, name, data):
+    for salvage in (False, True):
+        assert not import_or_refuse(tmp_path, data, name, salvage)
+
+
+@pytest.mark.parametrize("name", ["qemu", "ftrace", "csv"])
+@pytest.mark.parametrize("fill", [b"\n", b"x", b"0,1\n"], ids=["lines", "one line", "rows"])
+def test_a_bomb_is_refused_in_time_by_every_reader(tmp_path, name, fill):
+    head = SAMPLES[name]
+    data = gzip.compress(head + fill * ((64 << 20) // len(fill)), 6)
+    assert len(data) < 1 << 20
+    assert not import_or_refuse(tmp_path, data, name, False)
