@@ -73,7 +73,8 @@ SAMPLES = {
 ABSURD = (b"0", b"-1", b"0xffffffffffffffff", b"18446744073709551616", b"9" * 5000, b"1e308", b"nan", b"0x",
           b"999999999.999999", b"\xd9\xa3", b"")  # fmt: skip
 PIECES = (b"\n", b"\0" * 40, b"\xff" * 40, b'"', b",", b" " * 5000, b"asid=1 " * 600, b"iova=0x" * 600,
-          b"IOMMU:" * 600, b"[000] " * 700, b"\n" * 3000, b"0" * 5000, b"a" * 70_000, b"PAR1", b"\x1f\x8b")  # fmt: skip
+          b"IOMMU:" * 600, b"[000] " * 700, b"\n" * 3000, b"0" * 5000, b"a" * 70_000, b"PAR1",
+          b"\x1f\x8b")  # fmt: skip
 
 
 @st.composite

@@ -109,7 +109,8 @@ def import_trace(
         reader = load(name)
         for option in options.used():
             if option not in reader.OPTIONS:
-                raise TraceError(f"--{option} says nothing to this format", path, f"no --{option}", name)
+                flag = f"--{option.replace('_', '-')}"
+                raise TraceError(f"{flag} says nothing to this format", path, f"no {flag}", name)
         draft, tally = reader.draft(source), _Tally()
         try:
             with tempfile.TemporaryFile(dir=out.parent) as spool:
