@@ -1,0 +1,331 @@
+"""A state of the explored machine as a row of 16-bit words, and back (decision 0010).
+
+What no rule asks is left out, and what rules only compare is made relative: a record is the current one or
+not, the fault that a pass means to resume is the head or not.  So equal rows behave alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from smmucore import contexts as cpu
+from smmucore.kernel import kernel
+from smmucore.liveness import DUMPING, FAR, FAR_IS, FAR_RECORD, FSR, FSR_RECORD, MAPPED, MAY, MEANS, RET
+from smmucore.records import NEVER, NOBODY, STALL_OFF
+from smmucore.registers import (
+    FSR_MULTI,
+    FSR_SS,
+    FSR_SYNDROME,
+    FSR_TF,
+    SCTLR_CFCFG,
+    SCTLR_CFIE,
+    SCTLR_HUPCF,
+)
+from smmucore.leaf import MAY_READ
+
+U0 = np.uint64(0)
+PAGE_BITS = np.uint64(12)
+
+# CONTEXT.sync_round: how many rounds it took does not matter, so the next is the last.
+LAST_ROUND = 20
+ENDING = 21
+
+# Numbers that faults have while a state is at hand; later ones are higher.
+A_RECORD = 60
+HEADS = 1  # + bank
+WAITING_FAULTS = 10  # + slot
+FAULTS_BEFORE = 100
+
+
+@kernel
+def fsr_code(fsr):
+    """Return FSR without Format in ten bits: the syndrome, SS, MULTI."""
+    code = (fsr & FSR_SYNDROME) >> 1
+    if fsr & FSR_SS:
+        code |= 1 << 8
+    if fsr & FSR_MULTI:
+        code |= 1 << 9
+    return code
+
+
+@kernel
+def fsr_of(code):
+    """Return what `fsr_code` made ten bits of."""
+    fsr = (code & 0xFF) << 1
+    if code & (1 << 8):
+        fsr |= FSR_SS
+    if code & (1 << 9):
+        fsr |= FSR_MULTI
+    return fsr
+
+
+@kernel
+def page_of(ex, iova):
+    """Return the number of a fault's page, from one; 0: none, or it plays no part."""
+    return np.int64(iova >> PAGE_BITS) if ex.bounds.uses_far else np.int64(0)
+
+
+@kernel
+def is_asleep(ex):
+    """Tell whether the SMMU has been left to sleep."""
+    clock = ex.sim.clock
+    return clock.last_end < 0 and clock.last_put < 0
+
+
+@kernel
+def pack(ex):
+    """Write the state at hand into ``ex.scratch``."""
+    sim, out, bounds = ex.sim, ex.scratch, ex.bounds
+    host = sim.host
+    client = host.client
+    out[0] = ex.progress.left | client.dumped << 4 | client.capturing << 5
+    if bounds.sleeps and is_asleep(ex):
+        out[0] |= 1 << 8
+    at = 1
+    for b in range(bounds.banks):
+        bank = host.banks[b]
+        mapped = 0
+        if bounds.pages:
+            for k in range(bounds.faults):
+                mapped |= 1 << k if sim.mem.words[ex.leaf_at[b, k]] != U0 else 0
+        flying = 0
+        for k in range(sim.clock.arrivals):
+            row = sim.slots[sim.arrivals[k].slot]
+            if sim.requesters[row.requester].bank == b:
+                flying += 1 << (page_of(ex, row.iova) - 1) if bounds.uses_far else 1
+        head = page_of(ex, sim.slots[bank.head].iova) if bank.head >= 0 else 0
+        out[at] = fsr_code(bank.fsr) | mapped << 10
+        bits = 1 if bank.sctlr & SCTLR_CFIE else 0
+        bits |= 2 if bank.sctlr & SCTLR_CFCFG else 0
+        bits |= 4 if bank.sctlr & SCTLR_HUPCF else 0
+        bits |= 8 if bank.record != 0 and bank.seen == bank.record else 0
+        bits |= 16 if bank.record != 0 and bank.record_fault != 0 else 0
+        out[at + 1] = bits | bank.line_latched << 5 | bank.book << 6 | ex.untold[b] << 9
+        out[at + 2] = bank.lock + 1 | flying << 5
+        out[at + 3] = page_of(ex, bank.far) if bank.record != 0 else 0
+        out[at + 4] = head
+        out[at + 5] = bank.has_noted | page_of(ex, bank.noted) << 1
+        at += 6
+        fifo = sim.fifos[b]
+        for k in range(bounds.faults):
+            out[at] = 0
+            if k < bank.fifo_len:
+                row = sim.slots[fifo[(bank.fifo_at + k) % fifo.size]]
+                out[at] = (1 if row.fault != 0 else 2) | page_of(ex, row.iova) << 2
+            at += 1
+    for n in range(bounds.banks):
+        line = host.lines[n]
+        out[at] = line.masked | line.passes << 6 | line.threads << 10 | line.disabled << 13
+        if host.contexts[n].state > cpu.PENDED or line.threads > 0:
+            out[at] |= line.fresh << 4 | line.handled << 5
+        at += 1
+    for c in range(bounds.contexts):
+        pack_context(ex, host, host.contexts[c], out, at)
+        at += 5
+
+
+@kernel
+def pack_context(ex, host, ctx, out, at):
+    """Write a context's five words."""
+    bank = host.banks[ctx.bank]
+    ending = 1 if ctx.sync_round < 0 else 2 if ctx.sync_round > 0 else 0
+    out[at] = (
+        ctx.state | ctx.runnable << 4 | ctx.on_cpu << 5 | ctx.irqs_off << 6 | ctx.user << 7 | ending << 8
+    )
+    out[at + 1] = 0
+    out[at + 2] = 0
+    out[at + 3] = 0
+    out[at + 4] = 0
+    if ctx.state == cpu.STEP or ctx.state == cpu.SPIN:
+        live = ex.live[ctx.pc]
+        out[at] |= ctx.bank << 10
+        out[at + 1] = ctx.pc | ctx.fresh << 10
+        if live & FSR:
+            out[at + 2] = fsr_code(ctx.fsr)
+        if live & MEANS and ctx.means != 0 and ctx.means == bank.head_fault:
+            out[at + 2] |= 1 << 10
+        if bank.record != 0:
+            out[at + 2] |= 1 << 11 if live & FSR_RECORD and ctx.fsr_record == bank.record else 0
+            out[at + 2] |= 1 << 12 if live & FAR_RECORD and ctx.far_record == bank.record else 0
+        out[at + 2] |= ctx.dumping << 13 if live & DUMPING else 0
+        out[at + 2] |= ctx.mapped << 14 if live & MAPPED else 0
+        out[at + 2] |= ctx.may_stall << 15 if live & MAY else 0
+        out[at + 3] = ctx.ret if live & RET else 0
+        out[at + 3] |= ctx.far_is << 4 if live & FAR_IS else 0
+        out[at + 3] |= page_of(ex, ctx.far) << 8 if live & FAR else 0
+    if ctx.pending:
+        wants = ex.bounds.worker_wants
+        out[at + 4] = 1
+        out[at + 4] |= fsr_code(ctx.pending_fsr) << 1 if wants & FSR else 0
+        if wants & MEANS and ctx.pending_means != 0 and ctx.pending_means == bank.head_fault:
+            out[at + 4] |= 1 << 11
+        out[at + 4] |= page_of(ex, ctx.pending_far) << 12 if wants & FAR else 0
+
+
+@kernel
+def take_slot(ex, slot, b, page, fault):
+    """Give `slot` to a transaction of bank `b`; `fault` is its number, or 0."""
+    row = ex.sim.slots[slot]
+    row.iova = np.uint64(max(page, 1)) << PAGE_BITS
+    row.need = MAY_READ
+    row.requester = b
+    row.access = 0
+    row.deadline = 0
+    row.fault = fault
+    row.bits = FSR_TF
+    row.level = 3
+    row.retries = 0
+    row.stalled = 0
+    ex.sim.slot_free[slot] = NEVER
+    ex.sim.clock.open += 1
+
+
+@kernel
+def unpack(ex, s):
+    """Make state `s` the one at hand."""
+    sim, bounds = ex.sim, ex.bounds
+    words = ex.words[s]
+    host, clock = sim.host, sim.clock
+    client = host.client
+    start_over(ex)
+    ex.progress.left = words[0] & 15
+    client.dumped = (words[0] >> 4) & 1
+    client.kept_until = 1
+    client.capturing = (words[0] >> 5) & 7
+    asleep = bounds.sleeps != 0 and words[0] & (1 << 8) != 0
+    clock.last_end = -1 if asleep else 0
+    clock.last_put = -1 if asleep else 0
+    at = 1
+    slot = 0
+    for b in range(bounds.banks):
+        bank = host.banks[b]
+        first, second, third = np.int64(words[at]), np.int64(words[at + 1]), np.int64(words[at + 2])
+        bank.fsr = fsr_of(first & 0x3FF)
+        bank.record = 1 if bank.fsr & FSR_SYNDROME else 0
+        bank.records = 1
+        bank.seen = 1 if second & 8 else 0
+        bank.record_fault = A_RECORD if second & 16 else 0
+        bank.sctlr &= ~(SCTLR_CFIE | SCTLR_CFCFG | SCTLR_HUPCF)
+        bank.sctlr |= SCTLR_CFIE if second & 1 else 0
+        bank.sctlr |= SCTLR_CFCFG if second & 2 else 0
+        bank.sctlr |= SCTLR_HUPCF if second & 4 else 0
+        bank.line_latched = (second >> 5) & 1
+        bank.book = (second >> 6) & 7
+        bank.cool_until = -1 if bank.book == STALL_OFF else 0
+        ex.untold[b] = (second >> 9) & 1
+        bank.lock = (third & 31) - 1
+        bank.far = np.uint64(words[at + 3]) << PAGE_BITS
+        bank.has_noted = words[at + 5] & 1
+        bank.noted = np.uint64(words[at + 5] >> 1) << PAGE_BITS
+        bank.head = NOBODY
+        bank.head_fault = 0
+        if bank.fsr & FSR_SS:
+            bank.head = slot
+            bank.head_fault = HEADS + b
+            take_slot(ex, slot, b, np.int64(words[at + 4]), HEADS + b)
+            slot += 1
+        if bounds.pages:
+            for k in range(bounds.faults):
+                mapped = (first >> (10 + k)) & 1
+                sim.mem.words[ex.leaf_at[b, k]] = ex.leaf_word[b, k] if mapped else U0
+        flying = third >> 5
+        k = 1
+        while flying > 0:
+            if bounds.uses_far == 0 or flying & 1:
+                take_slot(ex, slot, b, k, 0)
+                sim.arrivals[clock.arrivals].t = 0
+                sim.arrivals[clock.arrivals].serial = k
+                sim.arrivals[clock.arrivals].slot = slot
+                clock.arrivals += 1
+                slot += 1
+            flying = flying >> 1 if bounds.uses_far else flying - 1
+            k += 1
+        at += 6
+        fifo = sim.fifos[b]
+        bank.fifo_at = 0
+        bank.fifo_len = 0
+        for k in range(bounds.faults):
+            if words[at] != 0:
+                take_slot(ex, slot, b, np.int64(words[at] >> 2), WAITING_FAULTS + slot if words[at] & 1 else 0)
+                fifo[k] = slot
+                bank.fifo_len += 1
+                slot += 1
+            at += 1
+    for n in range(bounds.banks):
+        line = host.lines[n]
+        line.masked = words[at] & 15
+        line.fresh = (words[at] >> 4) & 1
+        line.handled = (words[at] >> 5) & 1
+        line.passes = (words[at] >> 6) & 15
+        line.threads = (words[at] >> 10) & 7
+        line.disabled = (words[at] >> 13) & 1
+        line.entries = 0
+        line.unhandled = 0
+        line.last_unhandled = -NEVER
+        at += 1
+    for c in range(bounds.contexts):
+        unpack_context(ex, host, host.contexts[c], words, at)
+        clock.users += host.contexts[c].user
+        at += 5
+
+
+@kernel
+def start_over(ex):
+    """Forget whatever belongs to the state before: transactions, times, counts."""
+    sim = ex.sim
+    clock = sim.clock
+    for k in range(sim.slot_free.size):
+        sim.slot_free[k] = 0
+    clock.now = 0
+    clock.queued = 0
+    clock.open = 0
+    clock.arrivals = 0
+    clock.serial = 0
+    clock.users = 0
+    clock.faults = FAULTS_BEFORE
+    clock.fruitless = 0
+    clock.captures = 0
+    clock.wakes = 0
+    clock.stop = 0
+
+
+@kernel
+def unpack_context(ex, host, ctx, words, at):
+    """Put a context's five words back."""
+    state = words[at]
+    ctx.state = state & 15
+    ctx.runnable = (state >> 4) & 1
+    ctx.on_cpu = (state >> 5) & 1
+    ctx.irqs_off = (state >> 6) & 1
+    ctx.user = (state >> 7) & 1
+    ending = (state >> 8) & 3
+    ctx.sync_round = -1 if ending == 1 else LAST_ROUND if ending == 2 else 0
+    if ctx.kind == cpu.HARD_IRQ:
+        ctx.bank = (state >> 10) & 7
+    ctx.pc = words[at + 1] & 0x3FF
+    ctx.fresh = (words[at + 1] >> 10) & 1
+    copies, more, pending = np.int64(words[at + 2]), np.int64(words[at + 3]), np.int64(words[at + 4])
+    bank = host.banks[ctx.bank]
+    ctx.fsr = fsr_of(copies & 0x3FF)
+    ctx.means = bank.head_fault if copies & (1 << 10) else 0
+    ctx.fsr_record = 1 if copies & (1 << 11) else 0
+    ctx.far_record = 1 if copies & (1 << 12) else 0
+    ctx.dumping = (copies >> 13) & 1
+    ctx.mapped = (copies >> 14) & 1
+    ctx.may_stall = (copies >> 15) & 1
+    ctx.ret = more & 15
+    ctx.far_is = (more >> 4) & 3
+    ctx.far = np.uint64(more >> 8) << PAGE_BITS
+    ctx.fsynr0 = 0
+    ctx.fault = 0
+    ctx.idle = 0
+    ctx.handled = 0
+    ctx.pending = pending & 1
+    ctx.pending_fsr = fsr_of((pending >> 1) & 0x3FF)
+    ctx.pending_means = bank.head_fault if pending & (1 << 11) else 0
+    ctx.pending_far = np.uint64(pending >> 12) << PAGE_BITS
+    ctx.pending_fsynr0 = 0
+    ctx.remaining = 0
+    ctx.since = 0
+    runs = ctx.on_cpu != 0 and ctx.state != cpu.SPIN
+    ctx.t_next = 0 if runs or ctx.state == cpu.DELIVERY else NEVER
