@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
+from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.liveness import DUMPING, FAR, FAR_IS, FAR_RECORD, FSR, FSR_RECORD, MAPPED, MAY, MEANS, RET
 from smmucore.records import NEVER, NOBODY, STALL_OFF
@@ -21,6 +22,7 @@ from smmucore.registers import (
     SCTLR_CFIE,
     SCTLR_HUPCF,
 )
+from traces.events import TLBI_ALL
 from smmucore.leaf import MAY_READ
 
 U0 = np.uint64(0)
@@ -102,7 +104,7 @@ def pack(ex):
         bits |= 16 if bank.record != 0 and bank.record_fault != 0 else 0
         out[at + 1] = bits | bank.line_latched << 5 | bank.book << 6 | ex.untold[b] << 9
         out[at + 2] = bank.lock + 1 | flying << 5
-        out[at + 3] = page_of(ex, bank.far) if bank.record != 0 else 0
+        out[at + 3] = page_of(ex, bank.far)
         out[at + 4] = head
         out[at + 5] = bank.has_noted | page_of(ex, bank.noted) << 1
         at += 6
@@ -225,6 +227,8 @@ def unpack(ex, s):
             take_slot(ex, slot, b, np.int64(words[at + 4]), HEADS + b)
             slot += 1
         if bounds.pages:
+            # Nothing is ever unmapped, so what a TLB holds changes nothing; but it is of another state.
+            invalidate(sim.mmu, TLBI_ALL, b, U0, U0)
             for k in range(bounds.faults):
                 mapped = (first >> (10 + k)) & 1
                 sim.mem.words[ex.leaf_at[b, k]] = ex.leaf_word[b, k] if mapped else U0
