@@ -15,7 +15,7 @@ from smmucore.engine import begin_submit
 from smmucore.faults import arrive, wake_up
 from smmucore.handler import run_context
 from smmucore.kernel import kernel
-from smmucore.packing import PAGE_BITS, is_asleep, page_of, take_slot
+from smmucore.packing import LAST_ROUND, is_asleep, page_of, take_slot
 from smmucore.records import CRASHED, RUNNING
 from smmucore.registers import FSR_MULTI, FSR_SS, FSR_SYNDROME, SCTLR_CFIE
 from smmucore.steps import LOG, READ_FSR, REPORT
@@ -234,6 +234,8 @@ def effect(ex, c):
     before = folded_banks(ex)
     forget_counts(ex)
     run_context(sim, c, np.int64(-1))
+    if ctx.sync_round > 0:
+        ctx.sync_round = LAST_ROUND  # how many came before it does not matter
     if state == cpu.STEP and ctx.state == cpu.STEP and ctx.fresh > was_fresh:
         flags |= SAW
     return flags | observe(ex, before, b if op == READ_FSR else -1)

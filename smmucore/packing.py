@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
+from smmucore.dispatch import SYNC_ROUNDS
 from smmucore.invalidate import invalidate
 from smmucore.kernel import kernel
 from smmucore.liveness import DUMPING, FAR, FAR_IS, FAR_RECORD, FSR, FSR_RECORD, MAPPED, MAY, MEANS, RET
@@ -28,9 +29,8 @@ from smmucore.leaf import MAY_READ
 U0 = np.uint64(0)
 PAGE_BITS = np.uint64(12)
 
-# CONTEXT.sync_round: how many rounds it took does not matter, so the next is the last.
-LAST_ROUND = 20
-ENDING = 21
+#: CONTEXT.sync_round of a TLBSYNC that polls: where SS is set at its end, the driver gives up.
+LAST_ROUND = SYNC_ROUNDS
 
 # Numbers that faults have while a state is at hand; later ones are higher.
 A_RECORD = 60
