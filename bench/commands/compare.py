@@ -55,7 +55,12 @@ def compare(
 
 
 @click.command()
-@click.argument("trace")
+@click.argument("trace", required=False)
+@click.option(
+    "--schedule", type=click.Path(path_type=Path), metavar="FILE",
+    help="Instead of a trace: follow what `policies prove -o FILE` has saved.",
+)
+@click.option("--full", is_flag=True, help="Of a schedule, show every step on a line of its own.")
 @click.option("--policy", metavar="P", help="Id or name  [default: P8, or that of --policy-file]")
 @click.option(
     "--hardware",
@@ -68,10 +73,18 @@ def compare(
 @options.case
 @options.output
 def replay(
-    trace: str, policy: str | None, hardware: str, policy_files: tuple[Path, ...], scenario: str | None,
+    trace: str | None, schedule: Path | None, full: bool, policy: str | None, hardware: str, policy_files: tuple[Path, ...], scenario: str | None,
     as_json: bool, out: Path | None, **asked: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
+    if schedule is not None:
+        if trace is not None:
+            raise UsageError("two things to replay", "--schedule", "a schedule or a trace", f"a trace, {trace}")
+        from bench.commands.prove import follow  # noqa: PLC0415
+
+        return follow(schedule, policy_files, full, as_json)
+    if trace is None:
+        raise UsageError("nothing to replay", "replay", "a trace, or --schedule FILE", "neither")
     if out is not None:
         _check(out)
     own = ask.users(policy_files)
@@ -84,13 +97,14 @@ def replay(
         _save(made, out, quiet=True)
     if as_json:
         print_json(made.to_json())
-        return
+        return 0
     from bench.table import footer  # noqa: PLC0415
 
     (row,) = made.rows
     _counters(row)
     click.echo()
     print_pairs(footer(made))
+    return 0
 
 
 def _run(

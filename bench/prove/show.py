@@ -1,0 +1,115 @@
+"""Proofs on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bench.output import console, print_pairs, print_table
+from bench.prove.cells import Row
+from bench.prove.properties import PROPERTIES, Proof
+from bench.prove.schedules import Schedule
+from bench.prove.words import Told
+from bench.table import shape_of
+from smmucore.hardware import find
+
+#: Properties whose breach is a defect, and not merely a cost.
+DEFECTS = ("livelock", "retry", "hang", "crash", "stray", "unrepaired", "lost", "masked")
+
+
+def print_rows(rows: Sequence[Row], seconds: float) -> None:
+    """Print many cells, and what they took."""
+    encoding = console().encoding
+    chip = ""
+    group: list[tuple[str, ...]] = []
+
+    def flush() -> None:
+        if group:
+            click.echo(f"{chip}  {find(chip).title}")
+            print_table(("policy", "client", "CPUs", "proved", "IRQs", "broken"), group, ("IRQs",), whole=5)
+            click.echo()
+            group.clear()
+
+    for row in rows:
+        if row.hardware != chip:
+            flush()
+            chip = row.hardware
+        shape, _ = shape_of(row.verdict, encoding)
+        most = "no bound" if row.entries is None else str(row.entries)
+        group.append(
+            (row.policy, row.client, row.cpus, f"{shape} {row.verdict}", most, ", ".join(row.broken) or "-")
+        )
+    flush()
+    print_pairs(footer(rows, seconds))
+
+
+def footer(rows: Sequence[Row], seconds: float) -> list[tuple[str, str]]:
+    """Return what a table of proofs rests on."""
+    first = rows[0]
+    seen = {name for row in rows for name in row.broken}
+    states, moves = (sum(getattr(row, what) for row in rows) for what in ("states", "moves"))
+    return [
+        ("proved", f"every order of up to {first.faults} faults on {_banks(first)}; the worst that a run may show"),
+        ("IRQs", f"hard interrupts at most, for all {first.faults} faults"),
+        *((name, PROPERTIES[name]) for name in PROPERTIES if name in seen),
+        ("took", f"{len(rows):,} cells, {states:,} states, {moves:,} moves, {seconds:.1f} s"),
+    ]
+
+
+def _banks(row: Row) -> str:
+    banks = "one context bank" if row.banks == 1 else f"{row.banks} context banks"
+    return banks + (", and the SMMU may sleep" if row.sleeps else "")
+
+
+def print_proof(proof: Proof, row: Row, schedule: Schedule | None, seconds: float, full: bool) -> None:
+    """Print one cell: its properties, and a schedule that breaks one."""
+    asked = proof.graph.question
+    shape, _ = shape_of(row.verdict, console().encoding)
+    alike = f" (and {', '.join(row.alike)}: the same steps)" if row.alike else ""
+    print_pairs(
+        [
+            ("policy", f"{asked.policy.id} {asked.policy.name}"),
+            ("client", f"{row.client}{alike}"),
+            ("hardware", f"{row.hardware}  {asked.hardware.title}"),
+            ("CPUs", f"interrupt and worker on {'one CPU' if asked.same_cpu else 'a CPU each'}"),
+            ("bounds", f"every order of up to {row.faults} faults, {_banks(row)}"),
+            ("states", f"{row.states:,}, and {row.moves:,} moves between them, in {seconds:.2f} s"),
+            ("proved", f"{shape} {row.verdict}" + (", until the line is disabled" if row.line_disabled else "")),
+        ]
+    )
+    click.echo()
+    print_table(("property", "holds", "broken means"), [_property(name, row) for name in PROPERTIES])
+    most = "no bound" if row.entries is None else f"at most {row.entries} for {row.faults} faults"
+    click.echo(f"\nhard interrupts: {most}")
+    if schedule is not None:
+        click.echo(f"\nshortest schedule that breaks {schedule.breaks}:")
+        print_steps(schedule.steps, schedule.repeats_from, full)
+        click.echo(f"  then: {schedule.state}")
+
+
+def _property(name: str, row: Row) -> tuple[str, str, str]:
+    return name, "no" if name in row.broken else "yes", PROPERTIES[name]
+
+
+def print_steps(steps: Sequence[Told], repeats_from: int = -1, full: bool = False) -> None:
+    """Print numbered steps; unless `full`, those in a row that change nothing share a line."""
+    rows: list[tuple[str, str, str]] = []
+    first = 0
+    while first < len(steps):
+        if first == repeats_from:
+            rows.append(("", "", "and from here for ever:"))
+        end = first + 1
+        while not full and end < len(steps) and end != repeats_from and _joins(steps[end - 1], steps[end]):
+            end += 1
+        said = [step.what for step in steps[first:end]]
+        text = ", ".join(said) if len(said) < 4 else f"{said[0]} .. {said[-1]}"
+        then = steps[end - 1].then
+        number = str(first + 1) if end == first + 1 else f"{first + 1}-{end}"
+        rows.append((number, steps[first].who, text + (f" → {then}" if then else "")))
+        first = end
+    print_table(("step", "who", "what → what changed"), rows, right=("step",), whole=2)
+
+
+def _joins(before: Told, step: Told) -> bool:
+    return before.who == step.who and not before.then
