@@ -31,10 +31,10 @@ FIRST_ROOM = 1 << 12
 #: Edges for each state there is room for.
 EDGES = 5
 
-OFFSET = np.uint64(0xCBF29CE484222325)
-PRIME = np.uint64(0x100000001B3)
-SHIFT = np.uint64(29)
-U32 = np.uint64(32)
+# FNV-1a of 32 bits, in 64 so that nothing overflows.
+OFFSET = 0x811C9DC5
+PRIME = 0x01000193
+LOW = 0xFFFF_FFFF
 
 
 class TooManyStatesError(ValueError):
@@ -87,8 +87,8 @@ def mixed(words):
     """Return a hash of a state's words."""
     made = OFFSET
     for k in range(words.size):
-        made = (made ^ np.uint64(words[k])) * PRIME
-    return made ^ (made >> SHIFT)
+        made = ((made ^ np.int64(words[k])) * PRIME) & LOW
+    return made ^ (made >> 15)
 
 
 @kernel
@@ -104,13 +104,13 @@ def same(one, other):
 def intern(ex, edge):
     """Return the number of the state in ``ex.scratch``; a new one was reached by `edge`."""
     progress, words, table = ex.progress, ex.words, ex.table
-    mask = np.uint64(table.size - 1)
-    at = np.int64(mixed(ex.scratch) & mask)
+    mask = table.size - 1
+    at = mixed(ex.scratch) & mask
     while table[at] >= 0:
         if same(words[table[at]], ex.scratch):
             return np.int64(table[at])
-        at = (at + 1) & np.int64(mask)
-    s = progress.states
+        at = (at + 1) & mask
+    s = np.int64(progress.states)
     table[at] = s
     for k in range(ex.scratch.size):
         words[s, k] = ex.scratch[k]
@@ -123,11 +123,11 @@ def intern(ex, edge):
 def rehash(ex):
     """Enter all states into an empty table."""
     table = ex.table
-    mask = np.uint64(table.size - 1)
+    mask = table.size - 1
     for s in range(ex.progress.states):
-        at = np.int64(mixed(ex.words[s]) & mask)
+        at = mixed(ex.words[s]) & mask
         while table[at] >= 0:
-            at = (at + 1) & np.int64(mask)
+            at = (at + 1) & mask
         table[at] = s
 
 

@@ -16,7 +16,7 @@ from smmucore.faults import arrive, wake_up
 from smmucore.handler import run_context
 from smmucore.kernel import kernel
 from smmucore.packing import LAST_ROUND, is_asleep, page_of, take_slot
-from smmucore.records import CRASHED, RUNNING
+from smmucore.records import CRASHED, NEVER, RUNNING
 from smmucore.registers import FSR_MULTI, FSR_SS, FSR_SYNDROME, SCTLR_CFIE
 from smmucore.steps import LOG, READ_FSR, REPORT
 
@@ -235,7 +235,9 @@ def effect(ex, c):
     forget_counts(ex)
     run_context(sim, c, np.int64(-1))
     if ctx.sync_round > 0:
-        ctx.sync_round = LAST_ROUND  # how many came before it does not matter
+        ctx.sync_round = LAST_ROUND  # how many came before it does not matter, nor how long they are
+        ctx.remaining = 0
+        ctx.t_next = 0 if ctx.on_cpu else NEVER
     if state == cpu.STEP and ctx.state == cpu.STEP and ctx.fresh > was_fresh:
         flags |= SAW
     return flags | observe(ex, before, b if op == READ_FSR else -1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from bench.prove.files import write_whole
 from bench.prove.properties import PROPERTIES, Proof, prove
 from smmucore.clients import CLIENTS, Client
 from smmucore.explore import MOST_STATES, TooManyStatesError, explore
@@ -128,15 +133,54 @@ def row_of(proof: Proof, alike: tuple[str, ...] = ()) -> Row:
 
 
 def prove_all(
-    cells: Sequence[tuple[Question, tuple[str, ...]]], progress: Callable[[int, int], None] | None = None
+    cells: Sequence[tuple[Question, tuple[str, ...]]],
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Prove every cell; `progress` gets (done, all)."""
-    rows = []
-    for k, (asked, alike) in enumerate(cells, 1):
-        rows.append(row_of(prove_one(asked), alike))
-        if progress is not None:
-            progress(k, len(cells))
-    return rows
+    """Prove every cell; the rows do not depend on `threads`, and `progress` gets (done, all)."""
+    from bench.grid import in_threads  # noqa: PLC0415
+
+    return in_threads([partial(_row, *cell) for cell in cells], threads, progress)
 
 
-__all__ = ["CPUS", "FAULTS", "Row", "TooManyStatesError", "prove_all", "prove_one", "questions", "row_of"]
+def _row(asked: Question, alike: tuple[str, ...]) -> Row:
+    return row_of(prove_one(asked), alike)
+
+
+#: Columns of a table on disk.
+COLUMNS = (
+    "hardware", "policy", "client", "alike", "cpus", "faults", "verdict", "entries", "spurious", "line_disabled",
+    "broken", "states",
+)  # fmt: skip
+
+
+def csv_of(rows: Sequence[Row]) -> str:
+    """Return rows as CSV: lists within a field separated by blanks, an absent bound as ``none``."""
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        data = row.to_json()
+        writer.writerow([_field(data[name]) for name in COLUMNS])
+    return made.getvalue()
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return " ".join(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write rows as CSV, whole or not at all.
+
+    Raises
+    ------
+    UsageError
+    """
+    write_whole(path, csv_of(rows))
+
+
+__all__ = ["CPUS", "FAULTS", "Row", "TooManyStatesError", "prove_all", "prove_one", "questions", "row_of", "write_csv"]

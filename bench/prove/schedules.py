@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from bench.prove.files import write_whole
 from bench.prove.paths import counterexample
 from bench.prove.properties import PROPERTIES, Proof
 from bench.prove.words import Teller, Told
@@ -105,13 +105,7 @@ def write(schedule: Schedule, path: Path) -> None:
     ------
     UsageError
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(json.dumps(schedule.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError("cannot be written", path, "", error.strerror or str(error)) from None
+    write_whole(path, json.dumps(schedule.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def read(path: Path, own: tuple[Policy, ...] = ()) -> Schedule:

@@ -123,7 +123,8 @@ class Teller:
 
     def _name(self, c: int) -> str:
         ctx = self.machine.sim.host.contexts[c]
-        of = f" of bank {c % self.asked.banks}" if self.asked.banks > 1 else ""
+        whose = self.asked.banks > 1 and not (ctx.kind == cpu.HARD_IRQ and self.asked.hardware.shared_line)
+        of = f" of bank {c % self.asked.banks}" if whose else ""
         return f"{_KINDS[int(ctx.kind)]}{of} (CPU {int(ctx.cpu)})"
 
     def _context(self, c: int) -> tuple[str, str]:

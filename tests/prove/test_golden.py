@@ -1,0 +1,59 @@
+"""The table of proofs that is kept: recomputed, and equal byte for byte."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.commands.prove import ALL_HARDWARE
+from bench.prove.cells import COLUMNS, FAULTS, csv_of, prove_all, questions
+from bench.prove.properties import PROPERTIES
+from smmucore import hardware, policies
+from smmucore.clients import CLIENTS
+
+GOLDEN = Path(__file__).resolve().parents[2] / "results" / "golden" / "prove.csv"
+MADE_BY = "smmubench policies prove all --hardware all --client all -o results/golden/prove.csv"
+EVERY = [p for p in policies.POLICIES.values() if p.only_where != "events"]
+
+
+def table(chips: tuple[str, ...], clients: list[str]) -> str:
+    found = questions(
+        EVERY, [CLIENTS[name] for name in clients], [hardware.find(chip) for chip in chips], ("split", "same"), FAULTS
+    )
+    return csv_of(prove_all(list(found), threads=2))
+
+
+def kept() -> list[dict[str, str]]:
+    return list(csv.DictReader(GOLDEN.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.slow
+def test_every_proof_is_as_it_was() -> None:
+    assert table(ALL_HARDWARE, list(CLIENTS)) == GOLDEN.read_text(encoding="utf-8"), f"made by: {MADE_BY}"
+
+
+def test_the_proofs_of_mmu500_are_as_they_were() -> None:
+    alone = list(csv.DictReader(table(("mmu500",), list(CLIENTS)).splitlines()))
+    assert alone == [row for row in kept() if row["hardware"] == "mmu500"]
+
+
+def test_every_policy_with_context_banks_is_in_the_table() -> None:
+    assert {row["policy"] for row in kept()} == {policy.id for policy in EVERY}
+
+
+def test_every_client_is_in_the_table_under_its_own_name_or_another() -> None:
+    named = {row["client"] for row in kept()} | {name for row in kept() for name in row["alike"].split()}
+    assert named == set(CLIENTS)
+
+
+def test_the_table_names_known_properties_alone() -> None:
+    assert {name for row in kept() for name in row["broken"].split()} <= set(PROPERTIES)
+    assert tuple(kept()[0]) == COLUMNS
+
+
+def test_what_is_safe_in_the_table_breaks_nothing_but_what_costs() -> None:
+    for row in kept():
+        if row["verdict"] == "safe":
+            assert set(row["broken"].split()) <= {"ignored", "folded", "stale", "unrepaired", "masked"}, row
