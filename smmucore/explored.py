@@ -106,6 +106,8 @@ class Question:
         Context banks that take part.
     sleeps : bool
         The SMMU falls asleep whenever it may (runtime PM).
+    placement : tuple of int
+        The CPUs of interrupt, thread, worker and submit; empty: as `same_cpu` says.
     """
 
     policy: Policy
@@ -115,12 +117,14 @@ class Question:
     faults: int = 3
     banks: int = 1
     sleeps: bool = False
+    placement: tuple[int, ...] = ()
 
     @property
     def cpus(self) -> Mapping[str, int]:
         """The CPU of each kind of context."""
         other = 0 if self.same_cpu else 1
-        return {"irq": 0, "thread": 0, "worker": other, "submit": other}
+        placed = self.placement or (0, 0, other, other)
+        return dict(zip(("irq", "thread", "worker", "submit"), placed, strict=True))
 
 
 def machine(asked: Question) -> Sim:

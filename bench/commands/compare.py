@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.output import console, print_json, print_pairs, print_table
 from bench.profiles import Asked
 from bench.units import show_ns
+from smmucore.clients import CLIENTS
 
 if TYPE_CHECKING:
     from bench.grid import Result
@@ -37,12 +38,19 @@ def compare(
 ) -> None:  # fmt: skip
     """Replay TRACE under each policy on each hardware, and print the headline table.
 
+    Beside each verdict stands the worst one that any order of up to three faults can have: `policies prove`.
+
     TRACE is a file or the name of a bundled trace. Without options, a bundled capture is replayed with 40
     stray accesses of its GPU, 50 us apart (`--scenario burst:n=40,gap=50us`).
     """
     _check(out)
     own = ask.users(policy_files)
-    made = _run(trace, ask.chosen(policy, own), hardware, scenario or ask.SCENARIO, threads, own, asked)
+    chosen = ask.chosen(policy, own)
+    made = _run(trace, chosen, hardware, scenario or ask.SCENARIO, threads, own, asked)
+    from bench.prove.beside import with_proofs  # noqa: PLC0415
+
+    client, cpus = CLIENTS[made.manifest["client"]], ask.placement(asked["cpus"])
+    made = with_proofs(made, chosen, ask.presets(hardware), client, cpus)
     saved = _save(made, out, as_json)
     if as_json:
         print_json(made.to_json())
