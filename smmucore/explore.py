@@ -10,7 +10,8 @@ import numpy as np
 from smmucore.explored import Explored, Question, explored
 from smmucore.kernel import kernel
 from smmucore.moves import CRASH, can, do, goes_on, moves, state_flags
-from smmucore.packing import pack, unpack
+from smmucore.packing import pack
+from smmucore.unpacking import unpack
 
 # What `serve` is asked, and why `EXPAND` came back.
 BEGIN = 0
@@ -85,7 +86,7 @@ class Graph:
 @kernel
 def mixed(words):
     """Return a hash of a state's words."""
-    made = OFFSET
+    made = np.int64(OFFSET)
     for k in range(words.size):
         made = ((made ^ np.int64(words[k])) * PRIME) & LOW
     return made ^ (made >> 15)
@@ -140,7 +141,7 @@ def begin(ex):
 
 @kernel
 def serve(ex, what, which):
-    """Do one thing to the exploration: the only entry, so that everything is compiled once (decision 0007)."""
+    """Do one thing to the exploration: the only entry, so that all is compiled once (decision 0007)."""
     if what == BEGIN:
         begin(ex)
     elif what == EXPAND:
@@ -239,7 +240,9 @@ def with_room(ex: Explored, room: int) -> Explored:
         return made
 
     changed = {name: grown(getattr(ex, name), room) for name in ("words", "came_from", "about")}
-    changed |= {name: grown(getattr(ex, name), EDGES * room) for name in ("source", "target", "move", "flags")}
+    changed |= {
+        name: grown(getattr(ex, name), EDGES * room) for name in ("source", "target", "move", "flags")
+    }
     made: Explored = ex.replaced(
         first=grown(ex.first, room + 1), table=np.full(2 * room, -1, np.int32), **changed
     )

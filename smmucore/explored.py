@@ -1,7 +1,7 @@
-"""What the explorer works on: a machine in which time stands still, and the graph of its states (decision 0010).
+"""What the explorer works on: a machine in which time stands still, and the graph of its states.
 
 Nothing costs anything and it is always 0 ns, so that only the order of moves is left.  The machine is a `Sim`
-as replay has it, with as many slots and pages as there are faults.
+as replay has it, with as many slots and pages as there are faults (decision 0010).
 """
 
 from __future__ import annotations
@@ -131,6 +131,16 @@ def machine(asked: Question) -> Sim:
     """Return the machine of a question at its start: nothing has happened, and nothing costs anything."""
     pages = asked.client.pages
     tiny = Shape(1, 1)
+    absent = (
+        "walk_cache",
+        "walk_cache1",
+        "walk_cache2",
+        "stage2_walk_cache",
+        "stage2_walk_cache1",
+        "stage2_walk_cache2",
+        "ipa_cache",
+    )
+    without: dict[str, Any] = dict.fromkeys(absent, NONE)
     hardware = replace(
         asked.hardware,
         tbus=1,
@@ -139,8 +149,7 @@ def machine(asked: Question) -> Sim:
         fifo_depth=1,
         utlb=tiny,
         tlb=tiny,
-        **dict.fromkeys(("walk_cache", "walk_cache1", "walk_cache2", "ipa_cache"), NONE),
-        **dict.fromkeys(("stage2_walk_cache", "stage2_walk_cache1", "stage2_walk_cache2"), NONE),
+        **without,
     )
     sim = build(
         Setup(
@@ -180,7 +189,7 @@ def explored(asked: Question) -> Explored:
     at, word = _leaves(sim, asked)
     banks, contexts = asked.banks, sim.host.contexts.size
     width = 1 + banks * (6 + asked.faults) + banks + 5 * contexts
-    made = Explored(
+    return Explored(
         sim=sim,
         bounds=one(
             BOUNDS,
@@ -212,7 +221,6 @@ def explored(asked: Question) -> Explored:
         move=np.zeros(0, np.int16),
         flags=np.zeros(0, np.int32),
     )
-    return made
 
 
 def _leaves(sim: Sim, asked: Question) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """What can be asked of a graph: its components, its longest ways, and from where something is reached.
 
-A graph is given by `first` and `target` (the edges from node k are ``first[k]`` to ``first[k + 1]``), and `keep`
-says of each edge whether it counts.
+A graph is given by `first` and `target` (the edges from node k are ``first[k]`` to ``first[k + 1]``), and
+`keep` says of each edge whether it counts.
 """
 
 from __future__ import annotations
@@ -99,8 +99,7 @@ def components(first: Any, target: Any, keep: Any) -> tuple[Any, int]:
 def longest(source: Any, target: Any, component: Any, count: int, weight: Any) -> int:
     """Return the greatest weight of a way from node 0; NONE: there is no greatest.
 
-    `component` must be of the whole graph.  Then nodes taken by the number of their component come in an order
-    in which every way ends before it begins.
+    `component` must be of the whole graph: then every way comes to ever lower components.
     """
     inside = component[source] == component[target]
     if bool((weight[inside] > 0).any()):

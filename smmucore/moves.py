@@ -1,7 +1,7 @@
 """The moves of the explored machine: what may happen next, and what comes of it (decision 0010).
 
-A context's move is `handler.run_context`, an arrival is `faults.arrive`: replay's own.  Here stands only which
-of them may come next, and what an observer notes of them.
+A context's move is `handler.run_context`, an arrival is `faults.arrive`: replay's own.  Here stands only
+which of them may come next, and what an observer notes of them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from smmucore.engine import begin_submit
 from smmucore.faults import arrive, wake_up
 from smmucore.handler import run_context
 from smmucore.kernel import kernel
-from smmucore.packing import LAST_ROUND, is_asleep, page_of, take_slot
+from smmucore.packing import is_asleep, page_of
 from smmucore.records import CRASHED, NEVER, RUNNING
 from smmucore.registers import FSR_MULTI, FSR_SS, FSR_SYNDROME, SCTLR_CFIE
 from smmucore.steps import LOG, READ_FSR, REPORT
+from smmucore.unpacking import LAST_ROUND, take_slot
 
 # What a move did, as bits.
 ENTERED = 1 << 0  # a hard interrupt was taken
@@ -197,7 +198,6 @@ def land(ex, k):
 @kernel
 def act(ex, c):
     """Let context `c` have its next effect, and those after it that nobody else can tell from it."""
-    ctx = ex.sim.host.contexts[c]
     flags = effect(ex, c)
     while goes_on(ex, c) and ex.bounds.single == 0:
         flags |= effect(ex, c)

@@ -65,7 +65,9 @@ def compare(
 @click.command()
 @click.argument("trace", required=False)
 @click.option(
-    "--schedule", type=click.Path(path_type=Path), metavar="FILE",
+    "--schedule",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Instead of a trace: follow what `policies prove -o FILE` has saved.",
 )
 @click.option("--full", is_flag=True, help="Of a schedule, show every step on a line of its own.")
@@ -81,13 +83,16 @@ def compare(
 @options.case
 @options.output
 def replay(
-    trace: str | None, schedule: Path | None, full: bool, policy: str | None, hardware: str, policy_files: tuple[Path, ...], scenario: str | None,
+    trace: str | None, schedule: Path | None, full: bool, policy: str | None, hardware: str,
+    policy_files: tuple[Path, ...], scenario: str | None,
     as_json: bool, out: Path | None, **asked: Any,
 ) -> int:  # fmt: skip
     """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
     if schedule is not None:
         if trace is not None:
-            raise UsageError("two things to replay", "--schedule", "a schedule or a trace", f"a trace, {trace}")
+            raise UsageError(
+                "two things to replay", "--schedule", "a schedule or a trace", f"a trace, {trace}"
+            )
         from bench.commands.prove import follow  # noqa: PLC0415
 
         return follow(schedule, policy_files, full, as_json)

@@ -27,24 +27,51 @@ ALL_HARDWARE = (*(name for name in PRESETS if name not in _LEFT_OUT), *_BOTH)
 
 @click.command()
 @click.argument("name", default="all")
-@click.option("--hardware", multiple=True, metavar="H", help="Preset, perhaps changed, or all; may be repeated.  "
-              "[default: mmu500; for several policies those of `compare`]")  # fmt: skip
-@click.option("--client", multiple=True, metavar="C", help=f"Or all; may be repeated.  [default: {ask.CLIENT}]")
-@click.option("--cpus", type=click.Choice(["same", "split", "both"]), help="Interrupt and worker on one CPU, on a "
-              "CPU each.  [default: split; for several policies both]")  # fmt: skip
-@click.option("--faults", type=click.IntRange(1, 6), default=3, show_default=True, metavar="N",
-              help="Faults at most.")  # fmt: skip
-@click.option("--banks", type=click.IntRange(1, 2), default=1, show_default=True, metavar="B",
-              help="Context banks; on a shared line with --hardware H,shared_line=yes.")  # fmt: skip
-@click.option("--suspend", is_flag=True, help="The SMMU may fall asleep whenever it is idle (runtime PM).")
-@click.option("--break", "breaks", metavar="PROPERTY", help="Which property's schedule to show.  [default: the worst]")
+@click.option(
+    "--hardware",
+    multiple=True,
+    metavar="H",
+    help="Preset, perhaps changed, or all; may be repeated.  [default: mmu500; of several policies "
+    "those of `compare`]",
+)
+@click.option(
+    "--client", multiple=True, metavar="C", help=f"Or all; may be repeated.  [default: {ask.CLIENT}]"
+)
+@click.option(
+    "--cpus",
+    type=click.Choice(["same", "split", "both"]),
+    help="Interrupt and worker on one CPU, on a CPU each.  [default: split; of several policies both]",
+)
+@click.option(
+    "--faults", type=click.IntRange(1, 6), default=3, show_default=True, metavar="N", help="Faults at most."
+)
+@click.option(
+    "--banks",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    metavar="B",
+    help="Context banks; on one line with --hardware H,shared_line=yes.",
+)
+@click.option("--suspend", is_flag=True, help="The SMMU may fall asleep when it is idle (runtime PM).")
+@click.option(
+    "--break",
+    "breaks",
+    metavar="PROPERTY",
+    help="Whose schedule to show, of the properties that are broken.  [default: the worst]",
+)
 @click.option("--full", is_flag=True, help="Show every step on a line of its own.")
 @options.policy_files
 @options.threads
 @options.as_json
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE",
-              help="Save the schedule, which `smmubench replay --schedule FILE` follows; of several cells their "
-              "table, as CSV.")  # fmt: skip
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the schedule, which `smmubench replay --schedule FILE` follows; of several cells the "
+    "table, as CSV.",
+)
 def prove(
     name: str, hardware: tuple[str, ...], client: tuple[str, ...], cpus: str | None, faults: int, banks: int,
     suspend: bool, breaks: str | None, full: bool, policy_files: tuple[Path, ...], threads: int,
@@ -57,20 +84,29 @@ def prove(
     """
     own = ask.users(policy_files)
     many = name == "all"
-    chosen = [p for p in ask.chosen((), own) if p.only_where != "events"] if many else [ask.policy(name, "policies prove", own)]
+    chosen = (
+        [p for p in ask.chosen((), own) if p.only_where != "events"]
+        if many
+        else [ask.policy(name, "policies prove", own)]
+    )
     chips = [ask.preset(text) for text in _all(hardware, ALL_HARDWARE)] or (
         ask.presets(()) if many else [ask.preset("mmu500")]
     )
-    callers = [ask.named("client", "--client", CLIENTS, word) for word in _all(client, tuple(CLIENTS)) or (ask.CLIENT,)]
+    callers = [
+        ask.named("client", "--client", CLIENTS, word)
+        for word in _all(client, tuple(CLIENTS)) or (ask.CLIENT,)
+    ]
     word = cpus or ("both" if many else "split")
-    from bench.prove import cells  # noqa: PLC0415
     from bench.progress import Progress, announce_compilation  # noqa: PLC0415
+    from bench.prove import cells  # noqa: PLC0415
 
     placed = ("split", "same") if word == "both" else (word,)
     asked = list(cells.questions(chosen, callers, chips, placed, faults, banks, suspend))
     if not asked:
         expected = "hardware with context banks that it is about (`policies show` says which)"
-        raise UsageError("nothing to prove", f"policy {name}", expected, ", ".join(chip.name for chip in chips))
+        raise UsageError(
+            "nothing to prove", f"policy {name}", expected, ", ".join(chip.name for chip in chips)
+        )
     if len(asked) > 1 and breaks is not None:
         raise UsageError("a schedule of several cells", "--break", "one policy, client, hardware and --cpus",
                          f"{len(asked)} cells")  # fmt: skip
@@ -134,7 +170,8 @@ def _one(
     row = cells.row_of(proof, alike)
     worst = breaks or next(iter(proof.broken), None)
     if worst is not None and worst not in proof.broken:
-        raise UsageError("nothing to show", "--break", f"one that is broken: {', '.join(proof.broken) or 'none is'}",
+        found = f"one that is broken: {', '.join(proof.broken) or 'none is'}"
+        raise UsageError("nothing to show", "--break", found,
                          repr(worst))  # fmt: skip
     schedule = schedules.schedule_of(proof, worst) if worst else None
     if out is not None:
@@ -158,8 +195,8 @@ def _one(
 def follow(path: Path, policy_files: tuple[Path, ...], full: bool, as_json: bool) -> int:
     """Follow a schedule's file and print what happens; return 1 if it leads elsewhere."""
     own = tuple(user.policy for user in ask.users(policy_files))
-    from bench.prove import schedules  # noqa: PLC0415
     from bench.progress import announce_compilation  # noqa: PLC0415
+    from bench.prove import schedules  # noqa: PLC0415
 
     schedule = schedules.read(path, own)
     announce_compilation()

@@ -17,7 +17,11 @@ MOST_STATES = 200_000
 
 
 def with_proofs(
-    made: Result, policies: Iterable[Policy], hardware: Sequence[Hardware], client: Client, cpus: Mapping[str, int]
+    made: Result,
+    policies: Iterable[Policy],
+    hardware: Sequence[Hardware],
+    client: Client,
+    cpus: Mapping[str, int],
 ) -> Result:
     """Return a result whose rows say what was proved for their policy, hardware, client and CPUs.
 

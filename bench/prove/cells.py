@@ -72,8 +72,8 @@ def questions(
 ) -> Iterator[tuple[Question, tuple[str, ...]]]:
     """Yield the cells to prove, hardware first, each with the names of clients that are alike.
 
-    There is none of a policy that is not about that hardware.  Where a policy asks no client (P1), or two do the
-    same (none and display), only the first is taken.
+    There is none of a policy that is not about that hardware.  Where a policy asks no client (P1), or two do
+    the same (none and display), only the first is taken.
     """
     kinds = {policy.id: _kinds(policy, clients) for policy in policies}
     for chip in hardware:
@@ -93,7 +93,7 @@ def _kinds(policy: Policy, clients: Sequence[Client]) -> list[tuple[Client, tupl
 
 
 def _steps(made: Program, client: Client) -> Any:
-    """Return what makes two clients alike under a policy: their compiled steps, and whether pages are there."""
+    """Return what makes two clients alike under a policy: compiled steps, and whether there are pages."""
     if not any(client is other for other in CLIENTS.values()):
         return client.name, made.steps.tobytes()
     told = "pages" if client.pages and made.worker >= 0 else ""
@@ -149,8 +149,8 @@ def _row(asked: Question, alike: tuple[str, ...]) -> Row:
 
 #: Columns of a table on disk.
 COLUMNS = (
-    "hardware", "policy", "client", "alike", "cpus", "faults", "verdict", "entries", "spurious", "line_disabled",
-    "broken", "states",
+    "hardware", "policy", "client", "alike", "cpus", "faults", "verdict", "entries", "spurious",
+    "line_disabled", "broken", "states",
 )  # fmt: skip
 
 
@@ -183,4 +183,14 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     write_whole(path, csv_of(rows))
 
 
-__all__ = ["CPUS", "FAULTS", "Row", "TooManyStatesError", "prove_all", "prove_one", "questions", "row_of", "write_csv"]
+__all__ = [
+    "CPUS",
+    "FAULTS",
+    "Row",
+    "TooManyStatesError",
+    "prove_all",
+    "prove_one",
+    "questions",
+    "row_of",
+    "write_csv",
+]

@@ -24,7 +24,7 @@ def way_to(graph: Graph, state: int) -> list[int]:
 
 
 def way_between(graph: Graph, begin: int, is_end: Callable[[int], bool], inside: Any) -> list[int]:
-    """Return the edges of a shortest way from `begin` to an edge that `is_end` accepts, that edge included."""
+    """Return the edges of a shortest way from `begin` to an edge that `is_end` accepts, with that edge."""
     before: dict[int, int] = {begin: -1}
     waiting = deque([begin])
     while waiting:

@@ -149,7 +149,9 @@ def prove(graph: Graph) -> Proof:
     _note_edge(found, "folded", flags & m.FOLDED != 0)
     spurious = flags & m.SPURIOUS != 0
     _note_edge(found, "spurious", spurious)
-    unhandled, handled = (has_edge(busy, many, source, target, flags & f != 0) for f in (m.UNHANDLED, m.HANDLED))
+    unhandled, handled = (
+        has_edge(busy, many, source, target, flags & f != 0) for f in (m.UNHANDLED, m.HANDLED)
+    )
     endless = has_edge(whole, count, source, target, flags & m.UNHANDLED != 0)
     return Proof(
         graph,

@@ -148,15 +148,18 @@ def _parsed(data: dict[str, Any], own: tuple[Policy, ...]) -> Schedule:
         banks,
         bool(asked["sleeps"]),
     )
-    steps = tuple(
-        Told(int(s["move"]), str(s["who"]), str(s["what"]), str(s["then"])) for s in data["steps"]
-    )
+    steps = tuple(Told(int(s["move"]), str(s["who"]), str(s["what"]), str(s["then"])) for s in data["steps"])
     if data["breaks"] not in PROPERTIES:
         raise ValueError(f"breaks {data['breaks']!r}")
     repeats = data["repeats_from"]
     words = tuple(int(word) for word in data["end"]["words"])
     return Schedule(
-        question, data["breaks"], steps, -1 if repeats is None else int(repeats) - 1, words, str(data["end"]["state"])
+        question,
+        data["breaks"],
+        steps,
+        -1 if repeats is None else int(repeats) - 1,
+        words,
+        str(data["end"]["state"]),
     )
 
 

@@ -50,7 +50,10 @@ def footer(rows: Sequence[Row], seconds: float) -> list[tuple[str, str]]:
     seen = {name for row in rows for name in row.broken}
     states, moves = (sum(getattr(row, what) for row in rows) for what in ("states", "moves"))
     return [
-        ("proved", f"every order of up to {first.faults} faults on {_banks(first)}; the worst that a run may show"),
+        (
+            "proved",
+            f"every order of up to {first.faults} faults on {_banks(first)}; the worst that a run may show",
+        ),
         ("IRQs", f"hard interrupts at most, for all {first.faults} faults"),
         *((name, PROPERTIES[name]) for name in PROPERTIES if name in seen),
         ("took", f"{len(rows):,} cells, {states:,} states, {moves:,} moves, {seconds:.1f} s"),
@@ -75,7 +78,10 @@ def print_proof(proof: Proof, row: Row, schedule: Schedule | None, seconds: floa
             ("CPUs", f"interrupt and worker on {'one CPU' if asked.same_cpu else 'a CPU each'}"),
             ("bounds", f"every order of up to {row.faults} faults, {_banks(row)}"),
             ("states", f"{row.states:,}, and {row.moves:,} moves between them, in {seconds:.2f} s"),
-            ("proved", f"{shape} {row.verdict}" + (", until the line is disabled" if row.line_disabled else "")),
+            (
+                "proved",
+                f"{shape} {row.verdict}" + (", until the line is disabled" if row.line_disabled else ""),
+            ),
         ]
     )
     click.echo()

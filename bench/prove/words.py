@@ -16,7 +16,12 @@ from smmucore.registers import FSR, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_HUPCF
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_KINDS = {cpu.HARD_IRQ: "hard interrupt", cpu.THREAD: "IRQ thread", cpu.WORKER: "worker", cpu.SUBMIT: "submit"}
+_KINDS = {
+    cpu.HARD_IRQ: "hard interrupt",
+    cpu.THREAD: "IRQ thread",
+    cpu.WORKER: "worker",
+    cpu.SUBMIT: "submit",
+}
 _NOTES = (
     (m.RESUMED | m.STRAY, m.STRAY, "not the fault it was meant for"),
     (m.IGNORED, m.IGNORED, "RESUME is ignored: FSR is not clear"),
@@ -104,7 +109,9 @@ class Teller:
             if ctx.state == cpu.STEP:
                 out.append(f"{self._name(c)} before {self.steps[int(ctx.pc)].text}")
             elif ctx.state != cpu.IDLE:
-                out.append(f"{self._name(c)} {_PHASES[int(ctx.state)]}{'' if ctx.on_cpu else ', without a CPU'}")
+                out.append(
+                    f"{self._name(c)} {_PHASES[int(ctx.state)]}{'' if ctx.on_cpu else ', without a CPU'}"
+                )
         return "; ".join(out)
 
     def _picture(self) -> list[tuple[int, int, str, tuple[str, ...], bool]]:
@@ -116,9 +123,7 @@ class Teller:
                 self.names.get(int(fifo[(bank.fifo_at + k) % len(fifo)]), "?") for k in range(bank.fifo_len)
             )
             head = self.names.get(int(bank.head), "?") if bank.head >= 0 else ""
-            made.append(
-                (int(bank.fsr), int(bank.sctlr), head, waiting, bool(sim.host.lines[b].masked))
-            )
+            made.append((int(bank.fsr), int(bank.sctlr), head, waiting, bool(sim.host.lines[b].masked)))
         return made
 
     def _name(self, c: int) -> str:
@@ -136,7 +141,9 @@ class Teller:
             at = f" for bank {int(ctx.bank)}" if self.asked.banks > 1 and ctx.kind == cpu.HARD_IRQ else ""
             return self._name(c), step.text + at
         if state == cpu.ENTRY:
-            return self._name(c), "masks the line, wakes the thread" if host.plan.threaded else "enters the handler"
+            return self._name(
+                c
+            ), "masks the line, wakes the thread" if host.plan.threaded else "enters the handler"
         return self._name(c), _DOES[state]
 
     def _environment(self, move: int) -> tuple[str, str]:

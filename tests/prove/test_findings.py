@@ -92,7 +92,9 @@ def test_the_schedule_needs_no_handler_that_outlasts_the_cool_down() -> None:
     assert "CFCFG" in until(teller, SUBMIT, "WRITE SCTLR | (CFCFG)")
     until(teller, SUBMIT, "RETURN")
     assert "D is stalled" in teller.tell(FAULT).then
-    assert "SCTLR = HUPCF CFIE" in until(teller, THREAD, "WRITE SCTLR & ~(CFCFG)")  # the cool-down begins anew
+    assert "SCTLR = HUPCF CFIE" in until(
+        teller, THREAD, "WRITE SCTLR & ~(CFCFG)"
+    )  # the cool-down begins anew
     assert until(teller, THREAD, "WRITE FSR = bits read") == "FSR = SS"
     rest(teller)
     assert teller.state().startswith("FSR = SS, SCTLR HUPCF CFIE; D stalled")

@@ -20,7 +20,11 @@ EVERY = [p for p in policies.POLICIES.values() if p.only_where != "events"]
 
 def table(chips: tuple[str, ...], clients: list[str]) -> str:
     found = questions(
-        EVERY, [CLIENTS[name] for name in clients], [hardware.find(chip) for chip in chips], ("split", "same"), FAULTS
+        EVERY,
+        [CLIENTS[name] for name in clients],
+        [hardware.find(chip) for chip in chips],
+        ("split", "same"),
+        FAULTS,
     )
     return csv_of(prove_all(list(found), threads=2))
 

@@ -27,7 +27,13 @@ def arrays(nodes: int, edges: list[tuple[int, int, int, bool]]) -> tuple[Any, An
     source = np.array([e[0] for e in edges], np.int32)
     target = np.array([e[1] for e in edges], np.int32)
     first = np.searchsorted(source, np.arange(nodes + 1)).astype(np.int64)
-    return first, source, target, np.array([e[2] for e in edges], np.int64), np.array([e[3] for e in edges], bool)
+    return (
+        first,
+        source,
+        target,
+        np.array([e[2] for e in edges], np.int64),
+        np.array([e[3] for e in edges], bool),
+    )
 
 
 def closure(nodes: int, edges: list[tuple[int, int]]) -> list[list[bool]]:
@@ -88,7 +94,9 @@ def test_reaching_is_what_the_definition_says(made: Any, data: st.DataObject) ->
 
 @pytest.mark.nojit
 def test_a_ring_with_a_tail_has_one_component_for_the_ring() -> None:
-    first, _, target, _, keep = arrays(4, [(0, 1, 0, True), (1, 2, 0, True), (2, 1, 0, True), (2, 3, 0, True)])
+    first, _, target, _, keep = arrays(
+        4, [(0, 1, 0, True), (1, 2, 0, True), (2, 1, 0, True), (2, 3, 0, True)]
+    )
     component, count = graphs.components(first, target, keep)
     assert (list(component), count) == ([2, 1, 1, 0], 3)
 

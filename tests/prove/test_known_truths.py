@@ -1,7 +1,6 @@
 """What the mailing lists and the model's page know already: the explorer has to find it by itself.
 
-Each expectation is from docs/model.md, the project's reference on context faults (8.2), or a message on the lists,
-named where it stands; none is from the explorer.
+Each expectation is from docs/model.md, a finding, or a message on the lists; none is from the explorer.
 """
 
 from __future__ import annotations
@@ -124,15 +123,17 @@ def test_p7_with_the_same_client_is_safe() -> None:
 
 
 def test_p7_needs_its_lock_where_banks_share_a_line() -> None:
-    # Connor Abbott, freedreno list, 2025-01: the worker of one bank sets CFIE that the handler, entered because
-    # of the other bank, has just cleared for a new stall.
+    # Connor Abbott, freedreno list, 2025-01: the worker of one bank sets CFIE that the handler, entered
+    # because of the other bank, has just cleared for a new stall.
     chip = "mmu500,shared_line=yes"
     assert "unbounded" not in proved("P7", "pager", chip, banks=2).broken
     raced = proved(without_lock("P7"), "pager", chip, banks=2)
     assert "unbounded" in raced.broken
     told = [str(step) for step in schedule_of(raced, "unbounded").steps]
     cleared = max(k for k, text in enumerate(told) if "& ~CFIE for bank 0" in text)
-    enabled = max(k for k, text in enumerate(told) if text.startswith("worker of bank 0") and "| CFIE" in text)
+    enabled = max(
+        k for k, text in enumerate(told) if text.startswith("worker of bank 0") and "| CFIE" in text
+    )
     assert cleared < enabled
 
 

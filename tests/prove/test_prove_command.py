@@ -33,7 +33,12 @@ def test_one_cell_prints_its_properties_and_the_shortest_schedule(
 def test_json_has_the_row_the_schedule_and_no_time(capsys: pytest.CaptureFixture[str]) -> None:
     found = asked(capsys, *CELL)
     (row,) = found["rows"]
-    assert (row["policy"], row["client"], row["hardware"], row["cpus"]) == ("P4", "adreno-worker", "mmu500", "same")
+    assert (row["policy"], row["client"], row["hardware"], row["cpus"]) == (
+        "P4",
+        "adreno-worker",
+        "mmu500",
+        "same",
+    )
     assert row["entries"] is None
     assert row["verdict"] == "livelock"
     assert [step["n"] for step in found["schedule"]["steps"]] == list(
@@ -82,7 +87,9 @@ def test_a_schedule_that_leads_elsewhere_says_where_and_exits_1(
     ["", "{}", "[]", "nonsense", '{"smmubench-schedule": 2}', '{"smmubench-schedule": 1}',
      '{"smmubench-schedule": 1, "question": {"policy": "P99"}}'],
 )  # fmt: skip
-def test_what_is_no_schedule_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_schedule_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "schedule.json"
     file.write_text(text, encoding="utf-8")
     assert run(["replay", "--schedule", str(file)]) == 2
@@ -132,7 +139,8 @@ def test_a_users_own_policy_is_proved_and_its_schedule_followed_with_its_file(
 ) -> None:
     file, policy = tmp_path / "s.json", tmp_path / "mine.toml"
     policy.write_text(
-        'id = "mine"\nname = "resume-first"\nkernel = "none"\nsource = "a test"\nwhy = "RESUME before the clear"\n'
+        'id = "mine"\nname = "resume-first"\nkernel = "none"\nsource = "a test"\n'
+        'why = "RESUME before the clear"\n'
         'context = "threaded"\ncfcfg = true\nhupcf = true\n[steps]\nhandler = ["READ FSR", "CHECK fault", '
         '"READ FAR", "WRITE RESUME terminate if SS", "WRITE FSR read", "RETURN HANDLED"]\n',
         encoding="utf-8",
@@ -147,7 +155,16 @@ def test_a_users_own_policy_is_proved_and_its_schedule_followed_with_its_file(
 
 def test_two_banks_on_a_shared_line_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     found = asked(
-        capsys, "policies", "prove", "P7", "--banks", "2", "--hardware", "mmu500,shared_line=yes", "--faults", "2"
+        capsys,
+        "policies",
+        "prove",
+        "P7",
+        "--banks",
+        "2",
+        "--hardware",
+        "mmu500,shared_line=yes",
+        "--faults",
+        "2",
     )
     assert found["rows"][0]["banks"] == 2
     assert any("bank 0" in step["who"] + step["what"] for step in found["schedule"]["steps"])

@@ -61,7 +61,9 @@ def test_a_run_shows_nothing_that_the_proof_excludes(
         return
     asked = Question(policies.find(policy), CLIENTS[client], preset, same, len(times))
     drawn = random.Random(seed)
-    submits = any(s.text.startswith("MAY_STALL") for s in policies.find(policy).submit) or CLIENTS[client].cools
+    submits = (
+        any(s.text.startswith("MAY_STALL") for s in policies.find(policy).submit) or CLIENTS[client].cools
+    )
     values = {name: int(drawn.choice((0, 1, 50, 2_000, drawn.randrange(LONG)))) for name in costs.NAMES}
     # Stall comes back at a frame; and a dump is kept for good where nothing waits for its end.
     values |= {"submit_every": 7_000, "dump_kept": drawn.randrange(1, LONG) if submits else 10**15}

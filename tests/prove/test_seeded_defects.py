@@ -1,4 +1,4 @@
-"""Defects put into policies that are proved safe: each has to be found, with a schedule that can be followed."""
+"""Defects put into policies that are proved safe: each is found, with a schedule that can be followed."""
 
 from __future__ import annotations
 

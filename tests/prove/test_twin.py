@@ -1,4 +1,4 @@
-"""The compiled explorer against the plain one: the same states in the words of neither, the same properties."""
+"""The compiled explorer against the plain one: the same states in words of neither, the same properties."""
 
 from __future__ import annotations
 

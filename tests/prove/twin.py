@@ -14,10 +14,18 @@ from smmucore.registers import FSR_FAULT, FSR_SS, SCTLR_CFCFG, SCTLR_CFIE
 
 from ..reference import explorer as plain
 
-NAMES = (
-    "stalls second_fault resume_needs_fsr_clear ss_asserts_irq irq_held_until_resume "
-    "fsr_frozen_while_stalled sync_waits_for_stall shared_line events stall_max"
-).split()
+NAMES = [
+    "stalls",
+    "second_fault",
+    "resume_needs_fsr_clear",
+    "ss_asserts_irq",
+    "irq_held_until_resume",
+    "fsr_frozen_while_stalled",
+    "sync_waits_for_stall",
+    "shared_line",
+    "events",
+    "stall_max",
+]
 
 
 def question(policy: str, client: str, preset: str, same_cpu: bool, faults: int, banks: int = 1) -> Question:
