@@ -1,7 +1,10 @@
 """A lane whose accesses wait in their channel's queue, while only they and their faults come (design 11).
 
-Then three sources are left to ask for the next event: faults on their way, the head of that channel, and the
-lane.  They take turns in the engine's own order, and each event is the engine's own.
+Then three sources are left to ask for the next event: faults on their way, the head of that channel, and
+the lane; at one instant in this order, as in the engine, and each event is the engine's own.  What all others
+will do cannot change meanwhile, but for this: a fault may make a line go up, and so begin a context; it may
+end the run; its end may give a slot back that the head of another channel waits for.  Behind such a fault,
+and from the first instant on at which another source could have its turn, the engine asks all of them again.
 """
 
 from __future__ import annotations
