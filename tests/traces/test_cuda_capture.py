@@ -97,6 +97,18 @@ def test_a_warp_set_aside_between_its_two_clock_reads_does_not_move_its_sm():
     assert clocks.worst_ns == pytest.approx(10_101, abs=40)
 
 
+def test_no_note_leaves_its_step_of_the_shared_timer_when_a_counters_rate_wanders():
+    rng = np.random.default_rng(3)
+    t_ns = np.sort(rng.uniform(0, 400_000, 4000))
+    notes, _ = notes_of(t_ns, rng.integers(0, 4, 4000))
+    late = np.where(notes.since_ns > 200_000, (notes.since_ns - 200_000) // 100, 0)  # a hundredth faster
+    order, merged, clocks = merge(dataclasses.replace(notes, cycles=notes.cycles + late))
+    assert clocks.usual_ns > 100
+    steps = notes.since_ns[order] - notes.since_ns.min()
+    assert (np.diff(steps) >= 0).all()
+    assert np.abs(merged - merged[0] - steps).max() <= 64
+
+
 def test_notes_end_where_the_first_full_ring_lost_one():
     t_ns = np.arange(100) * 100.0
     notes, _ = notes_of(t_ns, np.arange(100) % 4, lost=[0, 5, 0, 0])

@@ -53,16 +53,7 @@ class Card:
             The device has not so much memory left.
         """
         nbytes = n * np.dtype(dtype).itemsize
-        if not SIMULATED:
-            free, _ = cuda.current_context().get_memory_info()
-            # Never the last gigabyte: the driver needs some, and others may share the card.
-            if nbytes + (1 << 30) > free:
-                raise TraceError(
-                    "too little device memory",
-                    name,
-                    f"{nbytes:,} bytes and 1 GiB to spare",
-                    f"{free:,} bytes",
-                )
+        self.check_room(name, nbytes)
         array = cuda.device_array(n, dtype)
         if SIMULATED:
             address = self._next
@@ -71,6 +62,16 @@ class Card:
             address = int(array.__cuda_array_interface__["data"][0])
         self.allocations.append(Allocation(name, address, nbytes))
         return array, address
+
+    def check_room(self, name: str, nbytes: int) -> None:
+        """Raise a `TraceError` where the device has not so much memory left."""
+        if SIMULATED:
+            return
+        free, _ = cuda.current_context().get_memory_info()
+        # Never the last gigabyte: the driver needs some, and others may share the card.
+        if nbytes + (1 << 30) > free:
+            expected = f"{nbytes:,} bytes and 1 GiB to spare"
+            raise TraceError("too little device memory", name, expected, f"{free:,} bytes")
 
     def upload(self, name: str, values: np.ndarray) -> tuple[Any, int]:
         """Allocate an array and fill it from the host; as `empty` otherwise."""

@@ -1,8 +1,8 @@
 """Puts the SMs' notes in one order: each SM's cycle counter, held to the timer that all SMs share.
 
 The shared timer moves in steps (`Clocks.tick_ns`) and many notes fall into one. An SM's cycle counter tells
-them apart, but starts anywhere; all SMs run at one rate. So: one rate for all, by least squares; and for each
-SM the offset that puts its notes, on average, in the middle of their steps.
+them apart, but starts anywhere; all SMs run at about one rate. So: one rate for all, by least squares; for each SM
+the offset that puts its notes, on average, in the middle of their steps; and no note leaves its step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Clocks:
     ghz : float
         Cycles a nanosecond.
     usual_ns, worst_ns : float
-        How far a note lies from the middle of its step: 99.9 % of them at most, and the furthest.
+        How far the counters put a note from the middle of its step: 99.9 % of them at most, and the furthest.
     """
 
     tick_ns: int
@@ -40,8 +40,8 @@ class Clocks:
 
     def __str__(self) -> str:
         return (
-            f"steps of {self.tick_ns} ns, {self.ghz:.4f} cycles a ns; 99.9 % of the notes "
-            f"within {self.usual_ns:.1f} ns of the middle of a step, all within {self.worst_ns:.1f} ns"
+            f"steps of {self.tick_ns} ns, which no note leaves; {self.ghz:.4f} cycles a ns; by the counters "
+            f"alone 99.9 % of the notes lie within {self.usual_ns:.1f} ns of their step's middle"
         )
 
 
@@ -77,9 +77,11 @@ def merge(notes: Notes) -> tuple[np.ndarray, np.ndarray, Clocks]:
             break
         used = near
         fitted, rate = _fit(cycles, middle, number, used)
-    t_ns = np.rint(fitted - fitted.min()).astype(np.int64)
-    order = np.lexsort((np.arange(t_ns.size), notes.sm, t_ns))
     off = np.abs(fitted - middle)
+    # The timer is what all SMs share: a counter whose rate wanders may order a step's notes, not move them.
+    held = np.clip(fitted, notes.since_ns, notes.since_ns + tick - 1)
+    t_ns = np.rint(held - held.min()).astype(np.int64)
+    order = np.lexsort((np.arange(t_ns.size), notes.sm, t_ns))
     clocks = Clocks(tick, 1 / rate if rate > 0 else 0.0, float(np.quantile(off, 0.999)), float(off.max()))
     return order, t_ns[order], clocks
 

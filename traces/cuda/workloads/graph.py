@@ -72,6 +72,8 @@ def _fill(rows, columns, n, seed):
 
 def make_csr(card: Card, n: int, seed: int, mean: int, longest: int) -> Csr:
     """Allocate and fill the rows and their columns."""
+    # Before the host draws what the device has no room for.
+    card.check_room("row pointers and columns", n * (8 + 4 * mean))
     pointers = np.zeros(n + 1, np.int64)
     np.cumsum(row_lengths(n, seed, mean, longest), out=pointers[1:])
     rows, rows_at = card.upload("row pointers", pointers)
