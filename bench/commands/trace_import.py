@@ -20,6 +20,9 @@ from bench.output import print_json
               help="Of a table: which column is t_ns (or t_us, t_ms, t_s), op, stream, space, iova, size, "
                    "pa or prot; FIELD:hex for hexadecimal without 0x. May be repeated.")  # fmt: skip
 @click.option("--real-clock", is_flag=True, help="The times are a real machine's: durations are evidence.")
+@click.option("--accesses", type=click.Choice(["fetch", "pointers", "sweep"]),
+              help="Of an Adreno's .rd or devcoredump: what its command processor fetches (the default), the "
+                   "addresses in its packets, or modelled reads over its buffers.")  # fmt: skip
 @options.as_json
 def import_file(
     file: Path,
@@ -28,9 +31,13 @@ def import_file(
     salvage: bool,
     mapped: tuple[str, ...],
     real_clock: bool,
+    accesses: str | None,
     as_json: bool,
 ) -> None:
-    """Make a trace of a QEMU log, a kernel trace, a CSV or a Parquet table; gz, zst and xz too."""
+    """Make a trace of what another tool recorded; gz, zst and xz are decompressed.
+
+    FILE is a QEMU log, a kernel trace, a CSV or Parquet table, or an Adreno's .rd or devcoredump.
+    """
     from traces.importers.result import Options  # noqa: PLC0415
     from traces.importers.run import import_trace  # noqa: PLC0415
 
@@ -41,7 +48,7 @@ def import_file(
             expected = "COLUMN=FIELD, once for a column"
             raise UsageError("not a column and its field", "--map", expected, repr(text))
         columns[column] = field
-    made = import_trace(file, out, name, salvage, Options(map=columns, real_clock=real_clock))
+    made = import_trace(file, out, name, salvage, Options(columns, real_clock, accesses or ""))
     if as_json:
         print_json({"trace": str(made.path), "format": made.format, "events": made.rows,
                     "counts": made.manifest.counts, "left_out": made.dropped})  # fmt: skip

@@ -20,6 +20,8 @@ READERS = {
     "ftrace": "traces.importers.ftrace",
     "csv": "traces.importers.csv_table",
     "parquet": "traces.importers.parquet_table",
+    "rd": "traces.importers.rd",
+    "devcore": "traces.importers.devcore",
 }
 
 

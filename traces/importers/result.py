@@ -27,10 +27,13 @@ class Options:
         Column -> field of an event.
     real_clock : bool
         The times are a real machine's: durations are evidence.
+    accesses : str
+        Of an Adreno's capture: which accesses to make (`traces.adreno.accesses`); empty for the default.
     """
 
     map: dict[str, str] = field(default_factory=dict)
     real_clock: bool = False
+    accesses: str = ""
 
     def used(self) -> list[str]:
         """Name the options that were set."""
@@ -99,6 +102,8 @@ class Draft:
     upper : set of int
         Spaces with mappings in the upper half of 49 bits, as an Adreno's.
     marks, not_contained, notes : list of str
+    kernel, recorded : str or None
+        Where the file has them.
     """
 
     title: str
@@ -119,6 +124,8 @@ class Draft:
     marks: list[str] = field(default_factory=list)
     not_contained: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kernel: str | None = None
+    recorded: str | None = None
     _space_of: dict[Hashable, int] = field(default_factory=dict)
     _mark_of: dict[str, int] = field(default_factory=dict)
 

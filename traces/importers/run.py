@@ -166,6 +166,8 @@ def _finish(draft: Draft, tally: _Tally, out: Path, source: Source, name: str) -
         source=draft.source,
         device=draft.device,
         tool=Tool(name=draft.tool, version=draft.tool_version),
+        kernel=draft.kernel,
+        recorded=draft.recorded,
         clock=draft.clock,
         clock_is_real=draft.clock_is_real,
         streams=streams,
