@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import signal
+import struct
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.traces.adreno_files import small_devcore, small_rd
 from traces.errors import TraceError
+from traces.importers.result import Options
 from traces.importers.run import import_trace
 from traces.validate import validate
 
@@ -68,10 +71,15 @@ SAMPLES = {
     "ftrace": (DATA / "gpu.ftrace.txt").read_bytes() + KERNEL,
     "csv": TABLE,
     "parquet": parquet(),
+    "rd": small_rd().data,
+    "devcore": small_devcore(),
 }
+#: Reader -> what its option `accesses` may be.
+ACCESSES = {"rd": ("fetch", "pointers", "sweep"), "devcore": ("fetch", "pointers", "sweep")}
 #: Numbers that a reader must not take at their word.
 ABSURD = (b"0", b"-1", b"0xffffffffffffffff", b"18446744073709551616", b"9" * 5000, b"1e308", b"nan", b"0x",
           b"999999999.999999", b"\xd9\xa3", b"")  # fmt: skip
+WORDS = (0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFF000, 0x70BF8003, 0xC0013F00)
 PIECES = (b"\n", b"\0" * 40, b"\xff" * 40, b'"', b",", b" " * 5000, b"asid=1 " * 600, b"iova=0x" * 600,
           b"IOMMU:" * 600, b"[000] " * 700, b"\n" * 3000, b"0" * 5000, b"a" * 70_000, b"PAR1",
           b"\x1f\x8b")  # fmt: skip
@@ -82,7 +90,7 @@ def mutated(draw, sample):
     data = bytearray(sample)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
-        kind = draw(st.sampled_from(["flip", "cut", "garbage", "absurd", "piece", "repeat", "drop"]))
+        kind = draw(st.sampled_from(["flip", "cut", "garbage", "absurd", "word", "piece", "repeat", "drop"]))
         if kind == "flip" and data:
             for _ in range(draw(st.integers(1, 8))):
                 data[draw(st.integers(0, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
@@ -95,6 +103,9 @@ def mutated(draw, sample):
             if spans:
                 start, end = draw(st.sampled_from(spans))
                 data[start:end] = draw(st.sampled_from(ABSURD))
+        elif kind == "word" and len(data) >= 4:
+            at = min(at & -4, len(data) - 4)
+            data[at : at + 4] = struct.pack("<I", draw(st.sampled_from(WORDS)))
         elif kind == "piece":
             data[at:at] = draw(st.sampled_from(PIECES))
         elif kind == "repeat":
@@ -129,14 +140,14 @@ def at_most(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def import_or_refuse(folder, data, name, salvage):
+def import_or_refuse(folder, data, name, salvage, accesses=""):
     """Import; a file that appears must be a sound trace, and nothing else may."""
     path, out = folder / "in.bin", folder / "out.parquet"
     path.write_bytes(data)
     out.unlink(missing_ok=True)
     try:
         with at_most(LIMIT):
-            made = import_trace(path, out, name, salvage)
+            made = import_trace(path, out, name, salvage, Options(accesses=accesses))
     except TraceError as error:
         assert "\n" not in str(error)
         assert [file.name for file in folder.iterdir()] == ["in.bin"]
@@ -154,9 +165,10 @@ def test_a_broken_recording_is_a_trace_error_or_a_sound_trace(tmp_path_factory, 
 
     @settings(max_examples=MUTATIONS, deadline=None, derandomize=MUTATIONS == 300, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(data=mutated(SAMPLES[name]), salvage=st.booleans(), forced=st.booleans())
-    def run(data, salvage, forced):
-        import_or_refuse(folder, data, name if forced else None, salvage)
+    @given(data=mutated(SAMPLES[name]), salvage=st.booleans(), forced=st.booleans(),
+           accesses=st.sampled_from(ACCESSES.get(name, ("",))))  # fmt: skip
+    def run(data, salvage, forced, accesses):
+        import_or_refuse(folder, data, name if forced else None, salvage, accesses)
 
     run()
 
@@ -170,7 +182,7 @@ def test_next_to_nothing_is_refused_by_every_reader(tmp_path, name, data):
         assert not import_or_refuse(tmp_path, data, name, salvage)
 
 
-@pytest.mark.parametrize("name", ["qemu", "ftrace", "csv"])
+@pytest.mark.parametrize("name", ["qemu", "ftrace", "csv", "rd", "devcore"])
 @pytest.mark.parametrize("fill", [b"\n", b"x", b"0,1\n"], ids=["lines", "one line", "rows"])
 def test_a_bomb_is_refused_in_time_by_every_reader(tmp_path, name, fill):
     head = SAMPLES[name]

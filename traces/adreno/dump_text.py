@@ -73,6 +73,7 @@ class _Parser:
                     continue
                 self.refuse("no data", "a line of ascii85", piece[:40].decode("utf-8", "replace"))
                 self._drop()
+                self.decoder = None
             if begins and ends:
                 self._line(piece.removesuffix(b"\r").decode("utf-8", "replace"))
             elif begins:
@@ -239,13 +240,14 @@ class _Parser:
 def _pieces(source: Source) -> Iterator[tuple[int, bytes, bool, bool]]:
     """Yield lines: their number, their bytes, and whether a line begins and ends with them.
 
-    Lines of contents are as long as the contents; they come in pieces.
+    Empty lines are left out. Lines of contents are as long as the contents; they come in pieces.
     """
     number, rest, begins = 1, b"", True
     for chunk in source.chunks():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            yield number, line, begins, True
+            if line or not begins:
+                yield number, line, begins, True
             number, begins = number + 1, True
         if len(rest) > LONGEST_LOG_LINE:
             yield number, rest, begins, False

@@ -83,7 +83,7 @@ def split_new(header: int) -> tuple[int, int] | None:
         return opcode, count
     if kind == 4:
         register, count = header >> 8 & 0x3FFFF, header & 0x7F
-        if header >> 27 & 1 != _parity(register) or header >> 7 & 1 != _parity(count):
+        if header & 1 << 26 or header >> 27 & 1 != _parity(register) or header >> 7 & 1 != _parity(count):
             return None
         return REGISTERS, count
     return None
