@@ -161,6 +161,12 @@ def test_pointers_and_sweeps_are_made_of_dumps_too(tmp_path):
     assert len(reads(events)) == (4096 + 8192 + 32768) // 256
 
 
+def test_decimals_may_begin_with_zeros(tmp_path):
+    _, wanted = imported(tmp_path, small_devcore())
+    _, events = imported(tmp_path, replaced(b"rptr: 7", b"rptr: 007"))
+    assert events.tolist() == wanted.tolist()
+
+
 def test_windows_line_ends_are_read(tmp_path):
     _, wanted = imported(tmp_path, small_devcore())
     _, events = imported(tmp_path, small_devcore().replace(b"\n", b"\r\n"))

@@ -3,13 +3,15 @@
 import gzip
 import itertools
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from tests.traces import adreno_files as made_of
 from tests.traces.adreno_files import BASE, Rd, call, fill, op0, op3, op4, op7, small_rd
-from tests.traces.shared_captures import capture
+from tests.traces.shared_captures import REPOSITORY, capture
 from traces.errors import TraceError
 from traces.events import MAP, MARK, PA_UNKNOWN, READ, UNMAP
 from traces.importers.result import Options
@@ -319,6 +321,30 @@ def test_compressed_and_plain_captures_are_told_by_their_sections_not_their_name
 def test_other_formats_take_no_kind_of_accesses(tmp_path):
     with pytest.raises(TraceError, match="--accesses says nothing to this format"):
         imported(tmp_path, b"iova\n4\n", "sweep", name="t.csv")
+
+
+@pytest.mark.slow
+def test_buffers_larger_than_memory_are_imported_in_bounded_memory(tmp_path):
+    """One list of 60 buffers of 4 MiB, and a stream in the last."""
+    path, size = tmp_path / "big.rd", 4 << 20
+    with path.open("wb") as out:
+        out.write(Rd().data)
+        for n in range(60):
+            out.write(Rd(0).buffer((1 << 32) + n * size, size, fill(size // 4)).data)
+        out.write(Rd(0).submit((1 << 32) + 59 * size, 4096).data)
+    program = (
+        "import resource, sys, traces.writer, traces.importers.rd\n"
+        "from traces.importers.run import import_trace\n"
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = most()\n"
+        "rows = import_trace(sys.argv[1], sys.argv[2]).rows\n"
+        "print(rows, most() - before)\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(tmp_path / "out.parquet")]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
+    assert int(said[0]) == 60 + 1 + 4096 * 4 // 32
+    # KiB. The contents alone are 240 MiB; 64 MiB of them are held.
+    assert int(said[1]) < 130 << 10
 
 
 # --- captures of others --------------------------------------------------------------------

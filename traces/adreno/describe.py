@@ -91,7 +91,9 @@ def _swept(draft: Draft, made: Accesses, device: str, name: str) -> None:
         "and sizes of the buffers are the capture's; that anything read them so is made up. Command streams "
         "were not followed."
     )
-    draft.not_contained.append("Any access that the GPU made: the buffers are real, the accesses are not.")
+    draft.not_contained.append(
+        "Any access that the GPU made, but for a dump's fault: the buffers are real, the reads are not."
+    )
 
 
 def _missing(draft: Draft, made: Accesses) -> None:

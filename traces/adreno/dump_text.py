@@ -137,10 +137,11 @@ class _Parser:
         elif key == "data" and value == _DATA:
             self._begin(part)
         elif key in _NUMBERS:
-            if not _NUMBER.fullmatch(value) or int(value, 0) >> 64:
+            number = int(value, 16 if value.startswith("0x") else 10) if _NUMBER.fullmatch(value) else -1
+            if not 0 <= number < 1 << 64:
                 self.refuse(f"a bad {key}", "a whole number, decimal or 0x...", value)
             else:
-                part.values[key] = int(value, 0)
+                part.values[key] = number
         else:
             self._pass()
 
