@@ -14,7 +14,7 @@ from traces.importers.result import table_problem
 from traces.importers.source import LONGEST_LOG_LINE, Source
 
 _MOST_PARTS = 1 << 16
-_MOST_RING = 1 << 24
+_MOST_RING = 1 << 20  # Linux makes them of 32 KiB
 _MOST_NAMES = 32
 _SECTION = re.compile(r"([a-z][a-z0-9-]{0,40}):(?: (.*))?")
 _FIELD = re.compile(r"(?:  - |    )([a-z][a-z0-9-]{0,40}):(?: (.*))?")

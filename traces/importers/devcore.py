@@ -109,19 +109,17 @@ class _Importer:
         """Return where the packet begins that rptr stands in: it need not be a packet's first dword."""
         split = split_old if self.generation < 5 else split_new
         n = len(words)
-        for back in range(min(_BACK, n)):
-            at = (rptr - back) % n
-            if back and at == wptr:
-                break
-            left = (wptr - at) % n
-            while left > 0:
-                found = split(words[(wptr - left) % n])
-                if found is None:
-                    break
-                left -= 1 + found[1]
-            if left == 0:
-                return at
-        return rptr
+        left = (wptr - rptr) % n
+        most = min(n - 1, left + _BACK)
+        # Whether packets, one behind the other, lead from so many dwords before wptr to it.
+        leads = bytearray(most + 1)
+        leads[0] = 1
+        for before in range(1, most + 1):
+            found = split(words[(wptr - before) % n])
+            if found is not None and found[1] < before:
+                leads[before] = leads[before - 1 - found[1]]
+        begin = leads.find(1, left)
+        return rptr if begin < 0 else (wptr - begin) % n
 
     def _fault(self, fault: Fault, buffers: Buffers) -> None:
         made = self.made

@@ -246,6 +246,7 @@ class _Importer:
         draft.not_contained += [
             "The driver's map and unmap calls: a buffer is mapped here from the first submit that lists it "
             "to the first of its process that does not: its lifetime, not when its tables changed.",
+            "TLB invalidations: each UNMAP stands for its own.",
             "The ring buffer: the packets that call these command streams, and the kernel's own.",
         ]
         if self.sub_page:
