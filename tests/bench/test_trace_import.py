@@ -118,7 +118,7 @@ def test_a_dumps_fault_faults_in_a_replay(tmp_path):
     trace = str(tmp_path / "a.parquet")
     CliRunner().invoke(cli, ["traces", "import", str(tmp_path / "a.devcore"), "-o", trace])
     result = CliRunner().invoke(cli, ["replay", trace, "--json"])
-    counters = json.loads(result.output)["rows"][0]["counters"]
+    counters = json.loads(result.stdout)["rows"][0]["counters"]
     assert (counters["accesses"], counters["faults_recorded"]) == (5, 1)
 
 
@@ -129,13 +129,13 @@ def test_what_an_adrenos_accesses_are_is_chosen_and_shown(tmp_path, monkeypatch,
     command = ["traces", "import", "small.rd", "-o", "a.parquet", "--accesses", accesses]
     assert CliRunner().invoke(cli, command).exit_code == 0
     shown = CliRunner().invoke(cli, ["traces", "info", "a.parquet", "--json"])
-    said = json.loads(shown.output)
+    said = json.loads(shown.stdout)
     kinds = {"fetch": "derived", "pointers": "derived", "sweep": "synthetic"}
     words = {"fetch": "command processor fetches", "pointers": "inferred accesses", "sweep": "Modelled: "}
     assert said["kind"] == kinds[accesses]
     assert words[accesses] in said["title"]
     result = CliRunner().invoke(cli, ["replay", "a.parquet", "--json"])
-    counters = json.loads(result.output)["rows"][0]["counters"]
+    counters = json.loads(result.stdout)["rows"][0]["counters"]
     assert counters["accesses"] == {"fetch": 3, "pointers": 1, "sweep": 258}[accesses]
     assert counters["faults_injected"] == 0
 
