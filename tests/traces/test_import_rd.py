@@ -318,6 +318,13 @@ def test_compressed_and_plain_captures_are_told_by_their_sections_not_their_name
         assert made.format == "rd"
 
 
+def test_a_kind_of_accesses_that_is_none_is_refused(tmp_path):
+    with pytest.raises(
+        TraceError, match="unknown accesses: expected one of fetch, pointers, sweep, found 'all'"
+    ):
+        imported(tmp_path, GOOD, "all")
+
+
 def test_other_formats_take_no_kind_of_accesses(tmp_path):
     with pytest.raises(TraceError, match="--accesses says nothing to this format"):
         imported(tmp_path, b"iova\n4\n", "sweep", name="t.csv")

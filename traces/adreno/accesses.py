@@ -10,10 +10,11 @@ from traces.adreno.buffers import Buffers, Range
 from traces.adreno.contents import Contents
 from traces.adreno.emit import Emitter
 from traces.adreno.walk import Walker
+from traces.errors import TraceError
 from traces.importers.result import Draft
 
 #: What the option `accesses` may be; the first is the default.
-FETCHED, POINTERS, SWEEP = "fetch", "pointers", "sweep"
+MODES = FETCHED, POINTERS, SWEEP = "fetch", "pointers", "sweep"
 #: Bytes of a sweep's read.
 SWEEP_STEP = 256
 #: Most reads of a sweep, 1 GiB of buffers: sizes are taken at the file's word.
@@ -35,6 +36,11 @@ class Accesses:
         As of `traces.adreno.walk.Walker`.
     lenient : bool
         Likewise.
+
+    Raises
+    ------
+    TraceError
+        Another `mode`.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Accesses:
         *,
         lenient: bool = False,
     ) -> None:
+        if mode not in MODES:
+            raise TraceError("unknown accesses", "--accesses", f"one of {', '.join(MODES)}", repr(mode))
         self.draft, self.mode = draft, mode
         self.refuse = refuse
         self.out = Emitter()
