@@ -180,6 +180,13 @@ def test_a_stream_that_was_not_captured_is_counted_and_not_read(tmp_path):
     assert said(made, "not captured").startswith("2 command streams (47 dwords)")
 
 
+def test_a_call_of_no_dwords_is_nothing(tmp_path):
+    rd = Rd().buffer(BASE, 4096, call(BASE + 64, 0) + fill(4)).submit(BASE, 8)
+    made, events = imported(tmp_path, rd)
+    assert reads(events) == [(BASE, 32)]
+    assert not any("not captured" in line for line in made.manifest.not_contained)
+
+
 def test_a_group_for_another_mode_or_taken_away_is_not_fetched(tmp_path):
     def group(number, mask, place, flags=0):
         return [number << 24 | mask << 20 | flags << 16 | 8, (BASE + place) & 0xFFFFFFFF, 1]
@@ -269,6 +276,8 @@ BROKEN = {
                   f"command stream at {BASE:#x}: no packet's header.*0xdeadd00d"),
     "a packet that does not end": (Rd(0).buffer(BASE, 64, op4(0xC00, *range(9))).submit(BASE, 4).data,
                                    "longer than its command stream: expected at most 3 dwords, found 9"),
+    "a stream that no packet can call": (Rd(0).buffer(BASE, 64).submit(BASE, 1 << 20).data,
+                                         "a command stream that is too long: expected 1048575 dwords at most"),
     "a stream in itself": (Rd(0).buffer(BASE, 64, LOOP).submit(BASE, 4).data, "too deep in each other"),
 }  # fmt: skip
 

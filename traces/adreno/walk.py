@@ -151,7 +151,9 @@ class Walker:
         yield from self._follow([_Frame(iova, words, ring=ring)])
 
     def _enter(self, iova: int, dwords: int) -> _Frame | None:
-        data = None if iova & 3 or not dwords else self.contents.read(iova, dwords * 4)
+        if not dwords:
+            return None
+        data = None if iova & 3 else self.contents.read(iova, dwords * 4)
         if data is None:
             self.seen.missing += 1
             self.seen.missing_dwords += dwords

@@ -13,7 +13,7 @@ from traces.adreno.accesses import FETCHED, Accesses
 from traces.adreno.buffers import Buffers, Range, pages_of
 from traces.adreno.contents import Contents
 from traces.adreno.describe import describe
-from traces.adreno.pm4 import generation
+from traces.adreno.pm4 import IB_DWORDS, generation
 from traces.importers.octets import Octets
 from traces.importers.result import Draft, Options, table_problem
 from traces.importers.source import Source
@@ -223,6 +223,9 @@ class _Importer:
         if not age:
             found = f"GPU_ID {self.gpu_id}, CHIP_ID {self.chip_id:#x}"
             self._refuse("a command stream of an unknown GPU", "a GPU_ID or CHIP_ID before it", found)
+            return
+        if dwords > IB_DWORDS:
+            self._refuse("a command stream that is too long", f"{IB_DWORDS} dwords at most", str(dwords))
             return
         self.made.walker.generation = age
         self._space()
