@@ -1,8 +1,8 @@
 """Puts the SMs' notes in one order: each SM's cycle counter, held to the timer that all SMs share.
 
 The shared timer moves in steps (`Clocks.tick_ns`) and many notes fall into one. An SM's cycle counter tells
-them apart, but starts anywhere; all SMs run at about one rate. So: one rate for all, by least squares; for each
-SM the offset that puts its notes, on average, in the middle of their steps; and no note leaves its step.
+them apart, but starts anywhere; all SMs run at about one rate. So: one rate for all, by least squares; for
+each SM the offset that puts its notes, on average, in the middle of their steps; and no note leaves its step.
 """
 
 from __future__ import annotations
