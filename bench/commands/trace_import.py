@@ -9,6 +9,7 @@ import click
 from bench import options
 from bench.errors import UsageError
 from bench.output import print_json
+from bench.units import positive_count, positive_duration, size
 
 
 @click.command("import")
@@ -20,6 +21,13 @@ from bench.output import print_json
               help="Of a table: which column is t_ns (or t_us, t_ms, t_s), op, stream, space, iova, size, "
                    "pa or prot; FIELD:hex for hexadecimal without 0x. May be repeated.")  # fmt: skip
 @click.option("--real-clock", is_flag=True, help="The times are a real machine's: durations are evidence.")
+@click.option("--granule", type=click.Choice(["4K", "16K", "64K"]),
+              help="Smallest pages of the tables that the file's MAPs are for.  [default: 4K]")  # fmt: skip
+@click.option("--sms", metavar="N", help="Of Accel-Sim's: SMs among which thread blocks are shared out.")
+@click.option("--resident", metavar="N", help="Of Accel-Sim's: thread blocks that an SM has at once.")
+@click.option("--pace", metavar="T", help="Of Accel-Sim's: time of a round of the SMs.  [default: 1ns]")
+@click.option("--relocate", metavar="SIZE",
+              help="Of Accel-Sim's: put each touched page so far from the next, such as 2M.")  # fmt: skip
 @options.as_json
 def import_file(
     file: Path,
@@ -28,9 +36,18 @@ def import_file(
     salvage: bool,
     mapped: tuple[str, ...],
     real_clock: bool,
+    granule: str | None,
+    sms: str | None,
+    resident: str | None,
+    pace: str | None,
+    relocate: str | None,
     as_json: bool,
 ) -> None:
-    """Make a trace of a QEMU log, a kernel trace, a CSV or a Parquet table; gz, zst and xz too."""
+    """Make a trace of what another tool recorded; gz, zst and xz too.
+
+    FILE is a QEMU log, a kernel trace, a kernel log with faults, an Accel-Sim kernel or list of kernels, an
+    NVIDIA UVM fault log, a CSV or a Parquet table.
+    """
     from traces.importers.result import Options  # noqa: PLC0415
     from traces.importers.run import import_trace  # noqa: PLC0415
 
@@ -41,7 +58,16 @@ def import_file(
             expected = "COLUMN=FIELD, once for a column"
             raise UsageError("not a column and its field", "--map", expected, repr(text))
         columns[column] = field
-    made = import_trace(file, out, name, salvage, Options(map=columns, real_clock=real_clock))
+    asked = Options(
+        map=columns,
+        real_clock=real_clock,
+        granule=size(granule, "--granule") if granule else 0,
+        sms=positive_count(sms, "--sms") if sms else 0,
+        resident=positive_count(resident, "--resident") if resident else 0,
+        pace=positive_duration(pace, "--pace") if pace else 0,
+        relocate=size(relocate, "--relocate") if relocate else 0,
+    )
+    made = import_trace(file, out, name, salvage, asked)
     if as_json:
         print_json({"trace": str(made.path), "format": made.format, "events": made.rows,
                     "counts": made.manifest.counts, "left_out": made.dropped})  # fmt: skip

@@ -13,7 +13,7 @@ from traces.importers.result import Draft, Options
 from traces.importers.source import Source
 
 WHAT = "CSV with a line of column names"
-OPTIONS: frozenset[str] = frozenset({"map"})
+OPTIONS: frozenset[str] = frozenset({"map", "granule"})
 
 #: Rows, and characters of their lines, that are converted at once.
 _ROWS, _CHARACTERS = 1 << 15, 1 << 22
@@ -67,7 +67,7 @@ def read(source: Source, draft: Draft, options: Options) -> Iterator[np.ndarray]
     separator = _separator(heading)
     names = [name.strip() for name in _split(heading, separator) or []]
     layout = Layout(names, dict(options.map), source.line(first[0]))
-    table = TableReader(source, draft, layout)
+    table = TableReader(source, draft, layout, options.granule)
     rows: list[list[str]] = []
     places: list[int] = []
     characters = 0

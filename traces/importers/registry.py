@@ -20,6 +20,7 @@ READERS = {
     "ftrace": "traces.importers.ftrace",
     "csv": "traces.importers.csv_table",
     "parquet": "traces.importers.parquet_table",
+    "accelsim": "traces.importers.accelsim",
 }
 
 

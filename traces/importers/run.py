@@ -102,7 +102,7 @@ def import_trace(
     """
     out, options = Path(out), options or Options()
     dropped = Dropped(salvage)
-    with Source(path, dropped) as source:
+    with Source(path, dropped, out.parent) as source:
         if out.exists() and out.samefile(source.path):
             raise TraceError("cannot be written", out, "another file than the one that is imported")
         name = format or detect(source, path)
@@ -176,6 +176,7 @@ def _finish(draft: Draft, tally: _Tally, out: Path, source: Source, name: str) -
         invalidation=draft.invalidation,
         direction=draft.direction,
         not_contained=draft.not_contained,
+        parameters=draft.parameters,
         notes=[
             f"Imported by smmubench traces import, format {name}, from {file_name}{compressed}; sha256 is "
             "that file's, as it lay there.",

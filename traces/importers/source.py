@@ -78,11 +78,14 @@ class Source:
     path : str or pathlib.Path
     dropped : Dropped
         Told of a stream that ends early, and of lines that are too long.
+    scratch : pathlib.Path, optional
+        Where a reader may put nameless files; the system's folder for them if not given.
 
     Attributes
     ----------
     path : pathlib.Path
     dropped : Dropped
+    scratch : pathlib.Path or None
     name : str
         The file's name in lower case, without the ending of its compression.
     compression : str
@@ -100,9 +103,10 @@ class Source:
         No such file, no plain file, or one that cannot be read.
     """
 
-    def __init__(self, path: str | Path, dropped: Dropped) -> None:
+    def __init__(self, path: str | Path, dropped: Dropped, scratch: Path | None = None) -> None:
         self.path = Path(path)
         self.dropped = dropped
+        self.scratch = scratch
         self.whole = True
         self.ends_with_newline = True
         if self.path.exists() and not self.path.is_file():

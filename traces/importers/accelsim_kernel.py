@@ -1,0 +1,281 @@
+"""One kernel of an Accel-Sim trace: its header, and its warps, each whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from traces.errors import TraceError
+from traces.importers.accelsim_line import READ, WRITE, BadLineError, Instruction, reader
+from traces.importers.source import Source
+
+VERSIONS = range(3, 7)
+_THREADS, _LANES = 1024, 32
+#: Most lines before the first thread block.
+_MOST_HEADER = 256
+
+_FIELD = re.compile(r"-([a-z][a-z_ ]{0,39}?) = (.{0,4096})")
+_DIM = re.compile(r"\(([0-9]{1,10}),([0-9]{1,10}),([0-9]{1,10})\)")
+_BLOCK = re.compile(r"thread block = [0-9]{1,10},[0-9]{1,10},[0-9]{1,10}")
+_WARP = re.compile(r"warp = ([0-9]{1,4})")
+_INSTS = re.compile(r"insts = ([0-9]{1,12})")
+
+
+@dataclass
+class Header:
+    """What a kernel's file says of it.
+
+    Attributes
+    ----------
+    name : str
+    number : str
+    blocks, warps : int
+        Thread blocks, and warps of each.
+    version : int
+        Of the tracer.
+    lineinfo : bool
+    shared, local : int
+        Where the windows of shared and of local memory begin; 0 where it does not say.
+    architecture, nvbit : str
+    """
+
+    name: str
+    number: str
+    blocks: int
+    warps: int
+    version: int
+    lineinfo: bool
+    shared: int
+    local: int
+    architecture: str
+    nvbit: str
+
+
+@dataclass
+class Warp:
+    """A warp that is whole: instructions, and those that touch global memory with their numbers."""
+
+    number: int
+    count: int
+    memory: list[tuple[int, Instruction]] = field(default_factory=list)
+
+
+@dataclass
+class ThreadBlock:
+    """A thread block: its warps that are whole."""
+
+    warps: list[Warp] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Instructions of its longest warp."""
+        return max((warp.count for warp in self.warps), default=0)
+
+
+class Kernel:
+    """Reads one kernel.
+
+    Parameters
+    ----------
+    source : Source
+
+    Attributes
+    ----------
+    header : Header
+        Once `open` was called.
+    parsed : int
+        Instructions of warps that are whole: as many as they declare.
+    memory : int
+        Instructions that use global memory, were any lane active.
+    blocks : int
+        Thread blocks that have ended.
+    absent : int
+        Warps that those do not have.
+    others : collections.Counter of str
+        Memory instructions by what they use, where that is not global memory.
+    unknown : collections.Counter of str
+        Opcodes that use memory of a kind that is not known.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.header: Header
+        self.parsed = self.blocks = self.absent = self.memory = 0
+        self.others: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self._lines = source.lines()
+
+    def open(self) -> None:
+        """Read the header.
+
+        Raises
+        ------
+        TraceError
+            No kernel of a version that is known; salvage does not help.
+        """
+        fields: dict[str, str] = {}
+        number = 0
+        for number, line in self._lines:
+            if line.startswith("#"):
+                break
+            match = _FIELD.fullmatch(line.rstrip())
+            if match is None or number > _MOST_HEADER:
+                raise TraceError("no kernel's header", self.source.line(number), "-NAME = VALUE", line[:80])
+            fields[match[1]] = match[2].strip()
+        where = self.source.line(number)
+        version = fields.get("accelsim tracer version", "none")
+        if version not in map(str, VERSIONS):
+            expected = f"accelsim tracer version = {VERSIONS[0]} to {VERSIONS[-1]}"
+            raise TraceError("a tracer that is not known", where, expected, version[:80])
+        grid, block = self._dim(fields, "grid dim", where), self._dim(fields, "block dim", where)
+        if block > _THREADS:
+            raise TraceError("a bad block dim", where, f"{_THREADS} threads at most", str(block))
+        lineinfo = fields.get("enable lineinfo", "0")
+        if lineinfo not in ("0", "1"):
+            raise TraceError("a bad enable lineinfo", where, "0 or 1", lineinfo[:80])
+        self.header = Header(
+            name=fields.get("kernel name", "(no name)")[:200],
+            number=fields.get("kernel id", "?")[:20],
+            blocks=grid,
+            warps=-(-block // _LANES),
+            version=int(version),
+            lineinfo=lineinfo == "1",
+            shared=self._base(fields, "shmem base_addr", where),
+            local=self._base(fields, "local mem base_addr", where),
+            architecture=fields.get("binary version", "")[:20],
+            nvbit=fields.get("nvbit version", "")[:20],
+        )
+
+    def _dim(self, fields: dict[str, str], name: str, where: str) -> int:
+        match = _DIM.fullmatch(fields.get(name, "none"))
+        product = int(match[1]) * int(match[2]) * int(match[3]) if match else 0
+        if not 0 < product < 1 << 48:
+            raise TraceError(f"a bad {name}", where, "(X,Y,Z)", fields.get(name, "none")[:80])
+        return product
+
+    def _base(self, fields: dict[str, str], name: str, where: str) -> int:
+        text = fields.get(name, "0x0")
+        if not re.fullmatch(r"0x[0-9a-f]{1,16}", text):
+            raise TraceError(f"a bad {name}", where, "0x...", text[:80])
+        return int(text, 16)
+
+    def thread_blocks(self, most: int) -> Iterator[tuple[ThreadBlock, bool]]:
+        """Yield the thread blocks, as they stand in the file.
+
+        Parameters
+        ----------
+        most : int
+            Memory instructions after which a thread block is given in parts.
+
+        Yields
+        ------
+        (ThreadBlock, bool)
+            And whether that was all of it.  A part has the warps' lengths as far as they are known.
+        """
+        header = self.header
+        read = reader(header.version, header.lineinfo, header.shared, header.local)
+        block: ThreadBlock | None = None
+        warp: Warp | None = None
+        seen: set[int] = set()
+        said, held, number = -1, 0, 0
+
+        def close() -> None:
+            """Take the warp that has ended, if it is whole."""
+            nonlocal warp, said
+            if warp is not None and block is not None:
+                if said == warp.count:
+                    block.warps.append(warp)
+                    self.parsed += said
+                else:
+                    expected = f"insts = {said}" if said >= 0 else "insts = ..."
+                    self._refuse("a warp of another length than it says", number, expected, str(warp.count))
+            warp, said = None, -1
+
+        for number, raw in self._lines:
+            line = raw.strip()
+            if not line:
+                continue
+            if line.startswith("#"):
+                if line == "#BEGIN_TB":
+                    close()
+                    if block is not None:
+                        self._refuse("a thread block that does not end", number, "#END_TB", line)
+                        yield block, True
+                    block, seen, held = ThreadBlock(), set(), 0
+                elif line == "#END_TB":
+                    close()
+                    if block is None:
+                        self._refuse("an end without a thread block", number, "#BEGIN_TB", line)
+                        continue
+                    self.blocks += 1
+                    self.absent += header.warps - len(seen)
+                    yield block, True
+                    block = None
+                elif not line.startswith("#traces format"):
+                    self._refuse("cannot read the line", number, "#BEGIN_TB or #END_TB", line[:80])
+            elif block is None:
+                self._refuse("an instruction outside a thread block", number, "#BEGIN_TB", line[:80])
+            elif line.startswith("warp ="):
+                close()
+                match = _WARP.fullmatch(line)
+                if match is None or int(match[1]) >= header.warps or int(match[1]) in seen:
+                    expected = f"a warp of 0 to {header.warps - 1}, once"
+                    self._refuse("a bad warp", number, expected, line[:80])
+                    continue
+                warp = Warp(int(match[1]), 0)
+                seen.add(warp.number)
+            elif line.startswith("insts ="):
+                match = _INSTS.fullmatch(line)
+                if match is None or said >= 0:
+                    self._refuse("a bad count of instructions", number, "insts = ..., once", line[:80])
+                    warp = None
+                elif warp is not None:
+                    said = int(match[1])
+            elif line.startswith("thread block"):
+                if not _BLOCK.fullmatch(line):
+                    self._refuse("a bad thread block", number, "thread block = X,Y,Z", line[:80])
+            elif warp is not None:
+                try:
+                    if said < 0:
+                        raise BadLineError("insts = ... before", line[:80])
+                    made = read(line)
+                except BadLineError as bad:
+                    self._refuse("cannot read the instruction", number, bad.expected, bad.found)
+                    warp = None
+                    continue
+                if made.memory:
+                    self._note(made)
+                    if made.lanes:
+                        warp.memory.append((warp.count, made))
+                        held += 1
+                warp.count += 1
+                if held >= most:
+                    # A warp this long is not kept until its end: what of it has gone out is whole.
+                    yield ThreadBlock([*block.warps, Warp(warp.number, warp.count, warp.memory)]), False
+                    for done in block.warps:
+                        done.memory = []
+                    warp.memory, held = [], 0
+        close()
+        if block is not None:
+            self._refuse("a thread block that does not end", number, "#END_TB", "the end of the file")
+            yield block, True
+        elif self.blocks != header.blocks:
+            found = f"{self.blocks:,}"
+            self._refuse("thread blocks are missing", number, f"{header.blocks:,}, as grid dim says", found)
+
+    def _note(self, made: Instruction) -> None:
+        for place, lanes in made.elsewhere.items():
+            self.others[f"{place} lanes of generic addresses"] += lanes
+        if made.memory == "unknown":
+            self.unknown[
+                made.opcode if len(self.unknown) < 64 or made.opcode in self.unknown else "others"
+            ] += 1
+        elif made.memory in (READ, WRITE):
+            self.memory += 1
+        else:
+            self.others[made.memory] += 1
+
+    def _refuse(self, what: str, number: int, expected: str, found: str) -> None:
+        self.source.dropped.refuse(what, self.source.line(number), expected, found)
