@@ -48,6 +48,7 @@ def import_file(
     FILE is a QEMU log, a kernel trace, a kernel log with faults, an Accel-Sim kernel or list of kernels, an
     NVIDIA UVM fault log, a CSV or a Parquet table.
     """
+    from traces.events import OP_NAMES  # noqa: PLC0415
     from traces.importers.result import Options  # noqa: PLC0415
     from traces.importers.run import import_trace  # noqa: PLC0415
 
@@ -78,4 +79,10 @@ def import_file(
         click.echo(f"left out: {line}")
     for line in made.manifest.not_contained:
         click.echo(f"not in it: {line}")
-    click.echo(f"next:\n  smmubench traces info {made.path}\n  smmubench replay {made.path}")
+    counts_by_op = made.manifest.counts
+    # Where nothing is mapped every access faults, unless a pager maps.
+    demand = "" if counts_by_op["MAP"] else " --scenario demand --client pager"
+    replay = (
+        f"\n  smmubench replay {made.path}{demand}" if any(counts_by_op[op] for op in OP_NAMES[:3]) else ""
+    )
+    click.echo(f"next:\n  smmubench traces info {made.path}{replay}")

@@ -226,6 +226,9 @@ class _Importer:
         """Yield everything in order, and say in the manifest what was done."""
         if not self.ordered.rows:
             return
+        if self.round * self.pace >= 1 << 63:
+            found = f"{self.round:,} rounds of {self.pace:,} ns"
+            raise TraceError("a trace that is too long", "--pace", "63 bits of ns", found)
         pages = self.touched.finish()
         if self.apart:
             self.touched.check_move(self.apart)
@@ -259,9 +262,9 @@ class _Importer:
         }  # fmt: skip
         draft.notes += [
             f"Kernels: {self.kernels:,}, one after another, with {n['insts']:,} instructions, as many as "
-            f"they declare. Of them {n['memory']:,} use global memory, {n['active']:,} with a lane active, with "
-            f"{n['lanes']:,} lane addresses, {n['writes']:,} of them written; {n['atomics']:,} are atomics "
-            f"and reductions. {pages:,} pages of {self.granule >> 10} KiB are used or copied to.",
+            f"they declare. Of them {n['memory']:,} use global memory, {n['active']:,} with a lane active, "
+            f"with {n['lanes']:,} lane addresses, {n['writes']:,} of them written; {n['atomics']:,} are "
+            f"atomics and reductions. {pages:,} pages of {self.granule >> 10} KiB are used or copied to.",
             f"Sizes: an instruction's lanes are joined to the {SECTOR}-byte sectors that they touch, each "
             f"once: {n['sectors']:,} accesses. A lane's bytes are as its opcode tells; {n['width']:,} "
             "instructions have another number beside it.",

@@ -20,7 +20,9 @@ READERS = {
     "ftrace": "traces.importers.ftrace",
     "csv": "traces.importers.csv_table",
     "parquet": "traces.importers.parquet_table",
+    "dmesg": "traces.importers.dmesg",
     "accelsim": "traces.importers.accelsim",
+    "uvm": "traces.importers.uvm",
 }
 
 

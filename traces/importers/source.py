@@ -200,6 +200,18 @@ class Source:
                 continue
             yield number, line
 
+    def cut_lines(self) -> Iterator[tuple[int, str]]:
+        """Stream all lines with their numbers, empty ones too, cut after `LONGEST_LINE` bytes; only once."""
+        number, rest = 0, b""
+        for chunk in self.chunks():
+            parts = (rest + chunk).split(b"\n")
+            rest = parts.pop()[:LONGEST_LINE]
+            for part in parts:
+                number += 1
+                yield number, part[:LONGEST_LINE].decode("utf-8", "replace")
+        if rest:
+            yield number + 1, rest.decode("utf-8", "replace")
+
     def line(self, number: int) -> str:
         """Return where a line is, for errors."""
         return f"{self.path}: line {number}"
