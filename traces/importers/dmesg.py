@@ -206,9 +206,9 @@ class _Importer:
         draft.notes += [
             f"Faults: {self.accesses:,} with an address, each an access of 1 byte; the first is "
             f"{self.first}. Layouts (docs/fault-logs.md): {layouts}.",
-            f"Streams: as the SMMU recorded them, which is advice. {n['sidless']:,} devices tell none: those, "
-            "and IDs that two SMMUs have, are numbered from 65535 down. Spaces: one for each context bank, or "
-            "TTBR0 where that is told, or device.",
+            f"Streams: as the SMMU recorded them, which is advice. {n['sidless']:,} devices tell none: "
+            "those, and IDs that two SMMUs have, are numbered from 65535 down. Spaces: one for each context "
+            "bank, or TTBR0 where that is told, or device.",
         ]
         if n["without"]:
             draft.notes.append(f"Marks: {n['without']:,} faults do not tell their address, and are MARKs.")
