@@ -17,6 +17,11 @@ from datetime import datetime, timedelta
 #: Longer lines are cut: no kernel prints one.
 MOST_CHARACTERS = 1 << 14
 
+#: Empty lines in a row that are passed on.
+_MOST_BLANK = 128
+#: No time of a wall clock is shorter.
+_SHORTEST_WALL = 15
+
 #: The clock has started again where it falls back by more than this; less is two CPUs' jitter.
 NEW_BOOT_NS = 1_000_000_000
 
@@ -68,8 +73,12 @@ class Message:
 def messages(lines: Iterable[tuple[int, str]]) -> Iterator[Message]:
     """Take what stands before each message off, and tell the time of each."""
     reader = _Reader()
+    blank = 0
     for number, text in lines:
-        yield from reader.line(number, text)
+        # So many empty lines part whatever stands before from what comes after; more say no more.
+        blank = blank + 1 if not text or text.isspace() else 0
+        if blank <= _MOST_BLANK:
+            yield from reader.line(number, text)
 
 
 class _Reader:
@@ -121,12 +130,13 @@ class _Reader:
             self.sum += _ns(delta["s"], delta["f"])
             rest = _CALLER.sub("", text[delta.end() :])
             return Message(number, rest, False, self.sum, "delta", self.boot, delta.group().strip("[] "))
-        unix = _UNIX.match(text)
+        longer = len(text) >= _SHORTEST_WALL
+        unix = _UNIX.match(text) if longer else None
         if unix is not None:
             ns = _ns(unix["s"], unix["f"])
             rest = _HOST.sub("", text[unix.end() :])
             return Message(number, rest, False, ns, "wall", self._seen("wall", ns), unix.group().strip())
-        for pattern in _WALL:
+        for pattern in _WALL if longer else ():
             wall = pattern.match(text)
             if wall is not None:
                 rest = _CALLER.sub("", _HOST.sub("", text[wall.end() :]))
