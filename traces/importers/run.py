@@ -123,19 +123,16 @@ def import_trace(
                     raise TraceError("no event to import", path, f"events in {reader.WHAT}", found)
                 manifest = _finish(draft, tally, out, source, name)
                 spool.seek(0)
-                manifest = _write(out, manifest, spool)
+                manifest = _write(out, manifest, spool, tally.rows)
         except OSError as error:
             raise TraceError("cannot be written", out, found=error.strerror or str(error)) from None
     return Imported(out, name, manifest, tally.rows, dropped.lines())
 
 
-def _write(out: Path, manifest: Manifest, spool: BinaryIO) -> Manifest:
-    from traces.writer import TraceWriter  # noqa: PLC0415
+def _write(out: Path, manifest: Manifest, spool: BinaryIO, rows: int) -> Manifest:
+    from traces.counted import write_counted  # noqa: PLC0415
 
-    with TraceWriter(out, manifest) as writer:
-        for block in _blocks(spool):
-            writer.append(block)
-    return writer.manifest
+    return write_counted(out, manifest, _blocks(spool), rows)
 
 
 def _blocks(spool: BinaryIO) -> Iterator[np.ndarray]:
