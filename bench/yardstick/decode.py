@@ -1,9 +1,9 @@
 """``python -m bench.yardstick.decode``: how fast a trace's file is read, beside how fast it is translated.
 
 The trace is the yardstick's seq64 as a file (`bench.yardstick.memory` writes it).  Translating only is the
-yardstick's own measure: the kernel and its calls, accesses in memory.  Reading is `traces.reader`'s, one thread,
-the file in the page cache.  Rounds take turns in one process; the ratio says how many times as fast as translating
-reading is, by the medians.
+yardstick's own measure: the kernel and its calls, accesses in memory.  Reading is `traces.reader`'s, in one
+thread, the file in the page cache.  Rounds take turns in one process; the ratio says how many times as fast as
+translating reading is, by the medians.
 """
 
 from __future__ import annotations

@@ -388,6 +388,7 @@ COUNTED = {
 }
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", COUNTED)
 def test_real_kernels_have_the_instructions_lanes_writes_and_pages_that_others_counted(tmp_path, name):
     kernels, insts, memory, lanes, writes, pages, larger = COUNTED[name]
@@ -411,6 +412,7 @@ def test_real_kernels_have_the_instructions_lanes_writes_and_pages_that_others_c
     assert set().union(*(one for _, one in counts)) == set((found["iova"] >> np.uint64(12)).tolist())
 
 
+@pytest.mark.shared
 def test_a_real_kernel_alone_is_a_trace_too(tmp_path):
     path = capture("accelsim/simple-trace-example") / "kernel-1.traceg.gz"
     made = import_trace(path, tmp_path / "out.parquet", options=Options(relocate=2 << 20))

@@ -175,6 +175,7 @@ def test_parts_of_a_log_are_the_log(most):
         assert len(parts) > 20
 
 
+@pytest.mark.shared
 def test_every_real_line_that_is_read_becomes_an_event(tmp_path):
     lines = [json.loads(line) for line in capture("kernel-logs/faults.jsonl").read_text().splitlines()]
     text = "\n".join(line["line"] for line in lines) + "\n"

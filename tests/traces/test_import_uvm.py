@@ -125,6 +125,7 @@ def test_a_log_without_faults_is_no_trace(tmp_path):
         imported(tmp_path, record("s,") + record("b,"), format="uvm")
 
 
+@pytest.mark.shared
 def test_the_real_log_has_the_faults_that_others_counted(tmp_path):
     """96 faults, 3 batches, 64 reads and 32 writes, 88 PDE and 8 PTE; 32 pages each 2 MiB apart."""
     path = capture("uvm/abc_1")
