@@ -2,8 +2,8 @@
 
 The trace is the yardstick's seq64 as a file (`bench.yardstick.memory` writes it).  Translating only is the
 yardstick's own measure: the kernel and its calls, accesses in memory.  Reading is `traces.reader`'s, in one
-thread, the file in the page cache.  Rounds take turns in one process; the ratio says how many times as fast as
-translating reading is, by the medians.
+thread, the file in the page cache.  Rounds take turns in one process; the ratio says, by the medians, how
+many times as fast as translating reading is.
 """
 
 from __future__ import annotations

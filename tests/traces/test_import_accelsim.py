@@ -254,6 +254,11 @@ def test_every_access_lies_in_a_map_and_pages_keep_their_order(tmp_path_factory,
     assert made.manifest.spaces[0].granule == granule
 
 
+def test_a_header_need_not_say_how_lines_are_made(tmp_path):
+    _, events = imported(tmp_path, kernel([[(0, [LOAD])]]).replace("#traces format = ...\n", ""))
+    assert len(accesses(events)) == 2
+
+
 def test_accesses_are_sectors_with_no_output_address(tmp_path):
     line = "0 0000000f 0 STG.E.64 0 8 1 0x7f0000001000 8 "
     _, events = imported(tmp_path, kernel([[(0, [line])]]))

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from traces.errors import TraceError
 from traces.importers.accelsim_line import READ, WRITE, BadLineError, Instruction, reader
@@ -105,7 +106,7 @@ class Kernel:
         self.parsed = self.blocks = self.absent = self.memory = 0
         self.others: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
-        self._lines = source.lines()
+        self._lines: Iterator[tuple[int, str]] = source.lines()
 
     def open(self) -> None:
         """Read the header.
@@ -119,6 +120,7 @@ class Kernel:
         number = 0
         for number, line in self._lines:
             if line.startswith("#"):
+                self._lines = chain([(number, line)], self._lines)
                 break
             match = _FIELD.fullmatch(line.rstrip())
             if match is None or number > _MOST_HEADER:
