@@ -9,6 +9,7 @@ import click
 from bench import options
 from bench.errors import UsageError
 from bench.output import print_json
+from bench.progress import Progress
 from bench.units import positive_count, positive_duration, size
 
 
@@ -23,8 +24,10 @@ from bench.units import positive_count, positive_duration, size
 @click.option("--real-clock", is_flag=True, help="The times are a real machine's: durations are evidence.")
 @click.option("--granule", type=click.Choice(["4K", "16K", "64K"]),
               help="Smallest pages of the tables that the file's MAPs are for.  [default: 4K]")  # fmt: skip
-@click.option("--sms", metavar="N", help="Of Accel-Sim's: SMs among which thread blocks are shared out.")
-@click.option("--resident", metavar="N", help="Of Accel-Sim's: thread blocks that an SM has at once.")
+@click.option("--sms", metavar="N", help="Of Accel-Sim's: SMs that share the thread blocks.  [default: 16]")
+@click.option(
+    "--resident", metavar="N", help="Of Accel-Sim's: thread blocks an SM has at once.  [default: 2]"
+)
 @click.option("--pace", metavar="T", help="Of Accel-Sim's: time of a round of the SMs.  [default: 1ns]")
 @click.option("--relocate", metavar="SIZE",
               help="Of Accel-Sim's: put each touched page so far from the next, such as 2M.")  # fmt: skip
@@ -68,7 +71,8 @@ def import_file(
         pace=positive_duration(pace, "--pace") if pace else 0,
         relocate=size(relocate, "--relocate") if relocate else 0,
     )
-    made = import_trace(file, out, name, salvage, asked)
+    with Progress("bytes read") as reading, Progress("events written") as writing:
+        made = import_trace(file, out, name, salvage, asked, reading, writing)
     if as_json:
         print_json({"trace": str(made.path), "format": made.format, "events": made.rows,
                     "counts": made.manifest.counts, "left_out": made.dropped})  # fmt: skip

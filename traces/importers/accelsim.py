@@ -139,7 +139,7 @@ class _Importer:
                 "a kernel's file is missing", where, "beside the list, perhaps packed", name
             )
             return
-        with Source(path, self.source.dropped, self.source.scratch) as source:
+        with Source(path, self.source.dropped, self.source.scratch, self.source.progress) as source:
             try:
                 self.kernel(source)
             except TraceError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -80,12 +80,15 @@ class Source:
         Told of a stream that ends early, and of lines that are too long.
     scratch : pathlib.Path, optional
         Where a reader may put nameless files; the system's folder for them if not given.
+    progress : callable, optional
+        Told (bytes read, bytes of the file) now and then.
 
     Attributes
     ----------
     path : pathlib.Path
     dropped : Dropped
     scratch : pathlib.Path or None
+    progress : callable or None
     name : str
         The file's name in lower case, without the ending of its compression.
     compression : str
@@ -103,10 +106,17 @@ class Source:
         No such file, no plain file, or one that cannot be read.
     """
 
-    def __init__(self, path: str | Path, dropped: Dropped, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        dropped: Dropped,
+        scratch: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.dropped = dropped
         self.scratch = scratch
+        self.progress = progress
         self.whole = True
         self.ends_with_newline = True
         if self.path.exists() and not self.path.is_file():
@@ -120,6 +130,7 @@ class Source:
             raise TraceError("cannot be read", path, found=str(error)) from None
         try:
             self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
+            self._size = self._file.tell()
             self._file.seek(0)
             magic = self._file.read(6)
             self._file.seek(0)
@@ -229,6 +240,8 @@ class Source:
                     expected = f"{MOST_GROWTH}-fold at most (if it is one, decompress it first)"
                     self._ends("the stream grows as no recording does", expected, found)
                     return
+                if self.progress is not None:
+                    self.progress(self._in, self._size)
                 yield chunk
         except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:
             expected = f"a whole {self.compression or 'file'}"
