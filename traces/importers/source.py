@@ -180,25 +180,33 @@ class Source:
         Line ends are taken off, and empty lines left out; bytes that are no UTF-8 become U+FFFD.  A line of
         more than `LONGEST_LINE` bytes is refused, and left out where things are salvaged.
         """
-        number, rest, skipping = 0, b"", False
+        for first, block in self.line_blocks():
+            yield from self.lines_of(first, block)
+
+    def line_blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Stream whole lines, many at once: the number of the first, and the bytes with their line ends.
+
+        Of a line that is too long `LONGEST_LINE` + 1 bytes are given, so that `lines_of` refuses it.
+        """
+        number, rest = 1, b""
         for chunk in self.chunks():
-            parts = (rest + chunk).split(b"\n")
-            rest = parts.pop()
-            for part in parts:
-                number += 1
-                if skipping:
-                    skipping = False
-                elif len(part) > LONGEST_LINE:
-                    self._too_long(number)
-                elif part:
-                    yield number, part.removesuffix(b"\r").decode("utf-8", "replace")
-            if len(rest) > LONGEST_LINE:
-                if not skipping:
-                    self._too_long(number + 1)
-                skipping, rest = True, b""
-        if rest and not skipping:
+            data = rest + chunk
+            cut = data.rfind(b"\n") + 1
+            rest = data[cut : cut + LONGEST_LINE + 1]
+            if cut:
+                yield number, data[:cut]
+                number += data.count(b"\n", 0, cut)
+        if rest:
             self.ends_with_newline = False
-            yield number + 1, rest.removesuffix(b"\r").decode("utf-8", "replace")
+            yield number, rest
+
+    def lines_of(self, number: int, block: bytes) -> Iterator[tuple[int, str]]:
+        """Split a block of `line_blocks`, as `lines` says."""
+        for at, part in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
+            if len(part) > LONGEST_LINE:
+                self._too_long(at)
+            elif part:
+                yield at, part.removesuffix(b"\r").decode("utf-8", "replace")
 
     def log_lines(self) -> Iterator[tuple[int, str]]:
         """Stream the lines of a log, which ends with a line end: a number that is cut short looks whole."""
