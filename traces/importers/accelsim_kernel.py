@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -14,6 +14,7 @@ from traces.importers.source import Source
 
 VERSIONS = range(3, 7)
 _THREADS, _LANES = 1024, 32
+_GLOBAL = "global"
 #: Most lines before the first thread block.
 _MOST_HEADER = 256
 
@@ -56,11 +57,33 @@ class Header:
 
 @dataclass
 class Warp:
-    """A warp that is whole: instructions, and those that touch global memory with their numbers."""
+    """A warp.
+
+    Attributes
+    ----------
+    number, count : int
+        Of the thread block's warps, and its instructions.
+    memory : list of (int, Instruction)
+        Those with lanes that use global memory, by their numbers.
+    uses, unknown : collections.Counter of str
+        What its memory instructions use; opcodes of which that is not known.
+    """
 
     number: int
-    count: int
+    count: int = 0
     memory: list[tuple[int, Instruction]] = field(default_factory=list)
+    uses: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def note(self, made: Instruction) -> None:
+        """Count an instruction by what memory it uses."""
+        for place, lanes in made.elsewhere.items():
+            self.uses[f"{place} lanes of generic addresses"] += lanes
+        if made.memory == "unknown":
+            opcode = made.opcode[:40]
+            self.unknown[opcode if len(self.unknown) < 64 or opcode in self.unknown else "others"] += 1
+        else:
+            self.uses[_GLOBAL if made.memory in (READ, WRITE) else made.memory] += 1
 
 
 @dataclass
@@ -106,6 +129,11 @@ class Kernel:
         self.parsed = self.blocks = self.absent = self.memory = 0
         self.others: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
+        self._block: ThreadBlock | None = None
+        self._warp: Warp | None = None
+        self._seen: set[int] = set()
+        self._said, self._held, self._number = -1, 0, 0
+        self._read: Callable[[str], Instruction]
         self._lines: Iterator[tuple[int, str]] = source.lines()
 
     def open(self) -> None:
@@ -177,107 +205,113 @@ class Kernel:
             And whether that was all of it.  A part has the warps' lengths as far as they are known.
         """
         header = self.header
-        read = reader(header.version, header.lineinfo, header.shared, header.local)
-        block: ThreadBlock | None = None
-        warp: Warp | None = None
-        seen: set[int] = set()
-        said, held, number = -1, 0, 0
-
-        def close() -> None:
-            """Take the warp that has ended, if it is whole."""
-            nonlocal warp, said
-            if warp is not None and block is not None:
-                if said == warp.count:
-                    block.warps.append(warp)
-                    self.parsed += said
-                else:
-                    expected = f"insts = {said}" if said >= 0 else "insts = ..."
-                    self._refuse("a warp of another length than it says", number, expected, str(warp.count))
-            warp, said = None, -1
-
+        self._read = reader(header.version, header.lineinfo, header.shared, header.local)
         for number, raw in self._lines:
-            line = raw.strip()
-            if not line:
-                continue
+            line, self._number = raw.strip(), number
+            ended = None
             if line.startswith("#"):
-                if line == "#BEGIN_TB":
-                    close()
-                    if block is not None:
-                        self._refuse("a thread block that does not end", number, "#END_TB", line)
-                        yield block, True
-                    block, seen, held = ThreadBlock(), set(), 0
-                elif line == "#END_TB":
-                    close()
-                    if block is None:
-                        self._refuse("an end without a thread block", number, "#BEGIN_TB", line)
-                        continue
-                    self.blocks += 1
-                    self.absent += header.warps - len(seen)
-                    yield block, True
-                    block = None
-                elif not line.startswith("#traces format"):
-                    self._refuse("cannot read the line", number, "#BEGIN_TB or #END_TB", line[:80])
-            elif block is None:
-                self._refuse("an instruction outside a thread block", number, "#BEGIN_TB", line[:80])
+                ended = self._fence(line)
+            elif line and self._block is None:
+                self._refuse("an instruction outside a thread block", "#BEGIN_TB", line[:80])
             elif line.startswith("warp ="):
-                close()
-                match = _WARP.fullmatch(line)
-                if match is None or int(match[1]) >= header.warps or int(match[1]) in seen:
-                    expected = f"a warp of 0 to {header.warps - 1}, once"
-                    self._refuse("a bad warp", number, expected, line[:80])
-                    continue
-                warp = Warp(int(match[1]), 0)
-                seen.add(warp.number)
+                self._begin_warp(line)
             elif line.startswith("insts ="):
-                match = _INSTS.fullmatch(line)
-                if match is None or said >= 0:
-                    self._refuse("a bad count of instructions", number, "insts = ..., once", line[:80])
-                    warp = None
-                elif warp is not None:
-                    said = int(match[1])
+                self._count(line)
             elif line.startswith("thread block"):
                 if not _BLOCK.fullmatch(line):
-                    self._refuse("a bad thread block", number, "thread block = X,Y,Z", line[:80])
-            elif warp is not None:
-                try:
-                    if said < 0:
-                        raise BadLineError("insts = ... before", line[:80])
-                    made = read(line)
-                except BadLineError as bad:
-                    self._refuse("cannot read the instruction", number, bad.expected, bad.found)
-                    warp = None
-                    continue
-                if made.memory:
-                    self._note(made)
-                    if made.lanes:
-                        warp.memory.append((warp.count, made))
-                        held += 1
-                warp.count += 1
-                if held >= most:
-                    # A warp this long is not kept until its end: what of it has gone out is whole.
-                    yield ThreadBlock([*block.warps, Warp(warp.number, warp.count, warp.memory)]), False
-                    for done in block.warps:
-                        done.memory = []
-                    warp.memory, held = [], 0
-        close()
-        if block is not None:
-            self._refuse("a thread block that does not end", number, "#END_TB", "the end of the file")
-            yield block, True
+                    self._refuse("a bad thread block", "thread block = X,Y,Z", line[:80])
+            elif line and self._warp is not None:
+                self._instruction(self._warp, line)
+            if ended is not None:
+                yield ended, True
+            elif self._held >= most:
+                yield self._part(), False
+        self._end_warp()
+        if self._block is not None:
+            self._refuse("a thread block that does not end", "#END_TB", "the end of the file")
+            yield self._block, True
         elif self.blocks != header.blocks:
             found = f"{self.blocks:,}"
-            self._refuse("thread blocks are missing", number, f"{header.blocks:,}, as grid dim says", found)
+            self._refuse("thread blocks are missing", f"{header.blocks:,}, as grid dim says", found)
 
-    def _note(self, made: Instruction) -> None:
-        for place, lanes in made.elsewhere.items():
-            self.others[f"{place} lanes of generic addresses"] += lanes
-        if made.memory == "unknown":
-            self.unknown[
-                made.opcode if len(self.unknown) < 64 or made.opcode in self.unknown else "others"
-            ] += 1
-        elif made.memory in (READ, WRITE):
-            self.memory += 1
+    def _fence(self, line: str) -> ThreadBlock | None:
+        """Begin or end a thread block; return one that has ended."""
+        if line not in ("#BEGIN_TB", "#END_TB"):
+            if not line.startswith("#traces format"):
+                self._refuse("cannot read the line", "#BEGIN_TB or #END_TB", line[:80])
+            return None
+        self._end_warp()
+        ended, self._block = self._block, None
+        if line == "#BEGIN_TB":
+            if ended is not None:
+                self._refuse("a thread block that does not end", "#END_TB", line)
+            self._block, self._seen, self._held = ThreadBlock(), set(), 0
+        elif ended is None:
+            self._refuse("an end without a thread block", "#BEGIN_TB", line)
         else:
-            self.others[made.memory] += 1
+            self.blocks += 1
+            self.absent += self.header.warps - len(self._seen)
+        return ended
 
-    def _refuse(self, what: str, number: int, expected: str, found: str) -> None:
-        self.source.dropped.refuse(what, self.source.line(number), expected, found)
+    def _begin_warp(self, line: str) -> None:
+        self._end_warp()
+        match = _WARP.fullmatch(line)
+        if match is None or int(match[1]) >= self.header.warps or int(match[1]) in self._seen:
+            self._refuse("a bad warp", f"a warp of 0 to {self.header.warps - 1}, once", line[:80])
+            return
+        self._warp = Warp(int(match[1]))
+        self._seen.add(self._warp.number)
+
+    def _count(self, line: str) -> None:
+        match = _INSTS.fullmatch(line)
+        if match is None or self._said >= 0:
+            self._refuse("a bad count of instructions", "insts = ..., once", line[:80])
+            self._warp = None
+        elif self._warp is not None:
+            self._said = int(match[1])
+
+    def _end_warp(self) -> None:
+        """Take the warp that has ended, if it is whole."""
+        warp, said = self._warp, self._said
+        self._warp, self._said = None, -1
+        if warp is None or self._block is None:
+            return
+        if said != warp.count:
+            expected = f"insts = {said}" if said >= 0 else "insts = ..."
+            self._refuse("a warp of another length than it says", expected, str(warp.count))
+            return
+        self._block.warps.append(warp)
+        self.parsed += said
+        self.memory += warp.uses.pop(_GLOBAL, 0)
+        self.others.update(warp.uses)
+        for opcode, n in warp.unknown.items():
+            self.unknown[opcode if len(self.unknown) < 64 or opcode in self.unknown else "others"] += n
+
+    def _instruction(self, warp: Warp, line: str) -> None:
+        try:
+            if self._said < 0:
+                raise BadLineError("insts = ... before", line[:80])
+            made = self._read(line)
+        except BadLineError as bad:
+            self._refuse("cannot read the instruction", bad.expected, bad.found)
+            self._warp = None
+            return
+        if made.memory:
+            warp.note(made)
+            if made.lanes:
+                warp.memory.append((warp.count, made))
+                self._held += 1
+        warp.count += 1
+
+    def _part(self) -> ThreadBlock:
+        """Return what is held, and hold it no more: a warp this long is not kept until its end."""
+        assert self._block is not None
+        warps = [*self._block.warps, *([self._warp] if self._warp is not None else [])]
+        part = ThreadBlock([Warp(warp.number, warp.count, warp.memory) for warp in warps])
+        for warp in warps:
+            warp.memory = []
+        self._held = 0
+        return part
+
+    def _refuse(self, what: str, expected: str, found: str) -> None:
+        self.source.dropped.refuse(what, self.source.line(self._number), expected, found)
