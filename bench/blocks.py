@@ -101,7 +101,7 @@ def events(source: Source, recipe: Recipe) -> Iterator[Events]:
     """Stream the events of a run, ready for `smmucore.simulate.simulate`."""
     maker = _Maker(recipe)
     if recipe.changes_nothing and not source.kept:
-        for columns in source.trace.columns():
+        for columns in source.trace.columns(of_tables=("pa",)):
             if columns.only_accesses:
                 yield maker.accesses(columns)
                 continue

@@ -116,15 +116,13 @@ class BlockChecker:
             t = arrays["t_ns"] if "t_ns" in arrays else np.array([same["t_ns"]], np.uint64)
             self._check_time(t)
             self.last_ns = int(t[-1])
-        names = ("op", "stream", "space")
-        # One event stands for all where they are alike.
-        alike = all(name in same for name in names)
-        op, stream, space = (
-            np.array([same[name]], EVENT[name]) if alike else columns.array(name) for name in names
-        )
-        self._check_common(op, stream, space)
-        counts = np.bincount(op, minlength=len(OP_NAMES))
-        self.counts += counts * columns.rows if alike else counts
+        op, stream, space = same.get("op", MARK), same.get("stream"), same.get("space", self._spaces)
+        # Most blocks are alike, and one event stands for all.
+        if op <= EXEC and space < self._spaces and stream is not None and self._streams[stream]:
+            self.counts[op] += columns.rows
+        else:
+            self._check_common(columns.array("op"), columns.array("stream"), columns.array("space"))
+            self.counts += np.bincount(columns.array("op"), minlength=len(OP_NAMES))
         self.row += columns.rows
 
     def _check_time(self, t: np.ndarray) -> None:

@@ -13,13 +13,17 @@ import pyarrow.parquet as pq
 from traces.checks import BlockChecker
 from traces.columns import Columns
 from traces.errors import TraceError
-from traces.events import EVENT
+from traces.events import EVENT, EXEC
 from traces.manifest import METADATA_KEY, Manifest, parse_manifest
 
 #: The columns of a trace file: `EVENT`'s, in its order.
 SCHEMA = pa.schema(
     [pa.field(name, pa.from_numpy_dtype(EVENT[name]), nullable=False) for name in EVENT.names or ()]
 )
+
+#: The greatest value of each column, and those that are hardly ever the same throughout a row group.
+_MOST = {name: int(np.iinfo(EVENT[name]).max) for name in SCHEMA.names}
+_EVER_NEW = ("t_ns", "iova")
 
 #: Rows of a block of columns: a row group of ours.
 BLOCK = 1 << 17
@@ -44,6 +48,8 @@ class Trace:
         self.manifest = manifest
         self.rows = rows
         self._sha256: str | None = None
+        #: Row group -> what its statistics say; a replay passes over a trace several times.
+        self._said: dict[int, dict[str, tuple[int, int]]] = {}
 
     @property
     def sha256(self) -> str:
@@ -80,7 +86,9 @@ class Trace:
             checker.check(block)
             yield block
 
-    def columns(self, fields: Sequence[str] = SCHEMA.names, rows: int = BLOCK) -> Iterator[Columns]:
+    def columns(
+        self, fields: Sequence[str] = SCHEMA.names, rows: int = BLOCK, *, of_tables: Sequence[str] = ()
+    ) -> Iterator[Columns]:
         """Stream some fields of the events by column, holding about one row group in memory.
 
         That is several times as fast as `blocks`, where a trace's accesses are alike: what the file's
@@ -92,6 +100,8 @@ class Trace:
             Of `traces.events.EVENT`; op, stream and space are read in any case.
         rows : int
             Most rows of one block.
+        of_tables : sequence of str
+            Fields that are left out (0 throughout) where the statistics say that there are only accesses.
 
         Yields
         ------
@@ -105,11 +115,13 @@ class Trace:
         """
         checker = BlockChecker(self.manifest, self.path, thorough=False)
         wanted = [name for name in SCHEMA.names if name in fields or name in ("op", "stream", "space")]
-        for columns in self._pieces(wanted, rows, trusting=True):
+        for columns in self._pieces(wanted, rows, trusting=True, of_tables=of_tables):
             checker.check_columns(columns)
             yield columns
 
-    def _pieces(self, names: Sequence[str], most: int, *, trusting: bool) -> Iterator[Columns]:
+    def _pieces(
+        self, names: Sequence[str], most: int, *, trusting: bool, of_tables: Sequence[str] = ()
+    ) -> Iterator[Columns]:
         """Stream columns unchecked, but for their number and damage.
 
         Without `trusting`, everything is decoded, and compared with the statistics.
@@ -119,8 +131,13 @@ class Trace:
         row = 0
         with _parquet(self.path) as file:
             for number in range(file.metadata.num_row_groups):
-                said = _statistics(file, number, names)
-                same = {name: low for name, (low, high) in said.items() if low == high} if trusting else {}
+                if number not in self._said:
+                    self._said[number] = _statistics(file, number)
+                said = self._said[number]
+                same = {name: said[name][0] for name in said if said[name][0] == said[name][1]}
+                same = {name: value for name, value in same.items() if name in names} if trusting else {}
+                if trusting and "op" in said and said["op"][1] <= EXEC:
+                    same.update(dict.fromkeys(of_tables, 0))
                 # One column at least, for the number of its rows.
                 read = [name for name in names if name not in same] or [names[0]]
                 batches = file.iter_batches(most, row_groups=[number], columns=read, use_threads=False)
@@ -223,20 +240,21 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise TraceError("damaged Parquet footer", path, found=str(error)) from None
 
 
-def _statistics(file: pq.ParquetFile, number: int, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+def _statistics(file: pq.ParquetFile, number: int) -> dict[str, tuple[int, int]]:
     """Return the least and the greatest value of a row group's columns, of those that tell."""
     found = {}
     group = file.metadata.row_group(number)
-    for name in names:
+    for at, name in enumerate(SCHEMA.names):
+        if name in _EVER_NEW:
+            continue
         try:
-            statistics = group.column(SCHEMA.names.index(name)).statistics
+            statistics = group.column(at).statistics
             if statistics is None or not statistics.has_min_max or statistics.null_count:
                 continue
             low, high = statistics.min, statistics.max
         except (pa.ArrowException, OSError, ValueError):
             continue  # a damaged footer: the data are looked at
-        most = int(np.iinfo(EVENT[name]).max)
-        if isinstance(low, int) and isinstance(high, int) and 0 <= low <= high <= most:
+        if isinstance(low, int) and isinstance(high, int) and 0 <= low <= high <= _MOST[name]:
             found[name] = (low, high)
     return found
 

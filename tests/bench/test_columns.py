@@ -95,10 +95,13 @@ def test_a_run_has_the_same_events_by_column_and_by_row(tmp_path_factory, rows, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_blocks, "KEEP_ROWS", 0)
         by_column = list(events(source, recipe))
+    mapped = np.concatenate([part.op for part in kept]) == MAP
     for name in ("t", "op", "requester", "iova", "size", "pa", "prot"):
         one, other = (np.concatenate([getattr(part, name) for part in parts]) for parts in (kept, by_column))
         assert one.dtype == other.dtype
-        assert np.array_equal(one, other), name
+        # Where an access went is of no use to a replay, and not read if there is nothing else.
+        wanted = mapped if name == "pa" else slice(None)
+        assert np.array_equal(one[wanted], other[wanted]), name
 
 
 def test_what_the_rows_may_not_have_the_columns_may_not_either(tmp_path):
