@@ -9,8 +9,10 @@ from tests.bench.fault_samples import SAMPLES
 from tests.traces.shared_captures import capture
 from traces.errors import TraceError
 from traces.events import EXEC, MARK, PA_UNKNOWN, PROT_PRIV, READ, WRITE
-from traces.importers.result import Options
+from traces.importers.registry import READERS, load
+from traces.importers.result import Dropped, Options
 from traces.importers.run import import_trace
+from traces.importers.source import Source
 from traces.kernel_log import scan, scan_parts
 from traces.reader import open_trace
 from traces.validate import validate
@@ -152,6 +154,33 @@ def test_a_log_whose_faults_come_late_is_known_by_its_stamps(tmp_path):
     )
     made, events = imported(tmp_path, gzip.compress(text.encode()))
     assert (made.format, events.size) == ("dmesg", 1)
+
+
+OTHERS = {
+    "a table of faults": ("t.csv", "iova,text\n0x1000,Unhandled context fault: what a name\n", "csv"),
+    "a kernel's trace with a log's line": (
+        "trace.txt",
+        "# tracer: nop\n  gpu-7  [001] d..1.  5.000001: irq_handler_entry: irq=1 name=x\n"
+        "  gpu-7  [001] d..1.  5.000002: console: [    1.0] arm-smmu x: Unhandled context fault: fsr=0x402\n",
+        "ftrace",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "format_name"), OTHERS.values(), ids=OTHERS)
+def test_other_files_that_quote_a_fault_keep_their_format(tmp_path, name, text, format_name):
+    (tmp_path / name).write_text(text)
+    assert import_trace(tmp_path / name, tmp_path / "out.parquet").format == format_name
+
+
+@pytest.mark.shared
+def test_each_recording_of_others_is_of_one_format_or_of_none():
+    folder = capture("kernel-logs").parent
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with Source(path, Dropped()) as source:
+                known = [name for name in READERS if load(name).sniff(source.head(), source.name)]
+            assert len(known) <= 1, (path.name, known)
 
 
 def test_a_clock_is_real_where_the_user_vouches(tmp_path):

@@ -28,8 +28,12 @@ _MARK_TEXT = 200
 #: WNR, PNU and IND of a context bank's FSYNR0.
 _WNR, _PNU, _IND = 1 << 4, 1 << 5, 1 << 6
 
-#: A fault's first words; a devcoredump has one of them too.
-_PHRASES = re.compile("|".join(re.escape(phrase) for phrase in BY_PHRASE if phrase != "fault-info:").encode())
+#: A fault's first words, but for those that others use too (a devcoredump has `fault-info:`).
+_PHRASES = re.compile(
+    "|".join(
+        re.escape(phrase) for phrase, forms in BY_PHRASE.items() if not any(form.driver for form in forms)
+    ).encode()
+)
 _LOG = re.compile(
     rb"(?m)\A\s{0,80}(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,8}\.[0-9]{6}\] "
     rb"|^\S.{4,60} kernel(?:\[[0-9]{1,7}\])?: |\A.{0,80}Booting Linux "
@@ -39,7 +43,9 @@ _NOT = re.compile(rb"(?m)^# tracer: |^cpus=[0-9]+$|^(?:[0-9]+@[0-9.]+:)?smmuv3?_
 
 def sniff(head: bytes, name: str) -> bool:
     """Tell whether a file begins like a kernel's log."""
-    return _NOT.search(head) is None and (_LOG.search(head) is not None or _PHRASES.search(head) is not None)
+    if name.endswith((".csv", ".tsv")) or _NOT.search(head) is not None:
+        return False
+    return _LOG.search(head) is not None or _PHRASES.search(head) is not None
 
 
 def draft(source: Source) -> Draft:
