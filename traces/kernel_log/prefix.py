@@ -11,8 +11,8 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 #: Longer lines are cut: no kernel prints one.
 MOST_CHARACTERS = 1 << 14
@@ -54,8 +54,7 @@ _HOST = re.compile(
 _CALLER = re.compile(r"^\[ {0,12}[TC]\d{1,9}\] ?")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One message of the kernel, with its time.
 
     `bare` says that nothing stood before it: it may be the rest of the message before.
@@ -98,7 +97,7 @@ class _Reader:
         level = _LEVEL.match(text)
         if level is not None:
             text = text[level.end() :]
-        stamps = list(_STAMP.finditer(text))
+        stamps = list(_STAMP.finditer(text)) if "." in text else []
         if stamps:
             before = text[: stamps[0].start()]
             if _TELLS.search(before):
@@ -116,7 +115,8 @@ class _Reader:
         return Message(number, rest.rstrip(), False, ns, "boot", self._seen("boot", ns), shown)
 
     def _other(self, number: int, text: str, marked: bool) -> Message:
-        delta, hour = _DELTA.match(text), _HOUR.match(text)
+        framed = text.startswith("[")
+        delta, hour = (_DELTA.match(text), _HOUR.match(text)) if framed else (None, None)
         if hour is not None:
             # The minute alone: the distance to the line before is not known, so a new count begins.
             self.boot += 1
@@ -145,7 +145,7 @@ class _Reader:
                     return Message(number, rest, False, boot=self.boot)
                 boot = self._seen("wall", when)
                 return Message(number, rest, False, when, "wall", boot, wall.group().strip("[] "))
-        host = _HOST.match(text)
+        host = _HOST.match(text) if "kernel" in text else None
         if host is not None:
             return Message(number, text[host.end() :], False, boot=self.boot)
         return Message(number, text, not marked, boot=self.boot)
