@@ -21,6 +21,7 @@ AGAIN_S = 2.0
 COMMANDS = {
     "compare": ("compare", "compare", "Every policy on every hardware: the headline table."),
     "replay": ("compare", "replay", "One policy on one hardware: every counter."),
+    "regress": ("regress", "regress", "The golden results: is every simulated row what it was?"),
     "sensitivity": ("sensitivity", "sensitivity", "Over which costs the headline orderings hold."),
     "window": ("window", "window", "What faults do that come between a read of FSR and its clear."),
     "faults": ("faults", "faults", "The faults of a kernel log, decoded, and a burst of them replayed."),
