@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 # Run as a script, this folder would be where `bench` is looked for, and not the one above.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+HERE = Path(__file__).resolve().parent
+if sys.path[0] == str(HERE):
+    sys.path[0] = str(HERE.parent)
 
 from bench.perf.readings import benchmarks
 from bench.perf.suite import main

@@ -114,15 +114,17 @@ class Cluster:
 
         size = 1
         pending: dict[Any, Batch] = {}
-        poison: list[Batch] = []
+        # Cells of batches that were lost with too many workers.  Dask cannot tell which of all that a worker
+        # held has killed it, so each is tried again with nothing beside it, when the others are done.
+        suspects: list[Cell] = []
         while True:
             threads = max(1, sum(self.client.nthreads().values()))
-            while len(pending) < threads * AHEAD:
-                batch = poison.pop() if poison else tuple(islice(cells, size))
-                if not batch:
-                    break
-                future = self.client.submit(compute, plan.digest, batch, pure=False)
-                pending[future] = batch
+            while len(pending) < threads * AHEAD and (batch := tuple(islice(cells, size))):
+                pending[self._submit(plan, batch)] = batch
+            alone = not pending and bool(suspects)
+            if alone:
+                batch = (suspects.pop(),)
+                pending[self._submit(plan, batch)] = batch
             if not pending:
                 return
             try:
@@ -134,26 +136,29 @@ class Cluster:
             for future in done:
                 batch = pending.pop(future)
                 error = future.exception() if future.status == "error" else None
-                if error is None and future.status == "finished":
+                if future.status == "finished":
                     rows, took = future.result()
                     size = _sized(len(batch), took)
                     yield rows
-                elif isinstance(error, KilledWorker) and len(batch) == 1:
+                elif isinstance(error, KilledWorker) and alone:
                     yield [_killed(plan, batch[0], error)]
-                elif isinstance(error, KilledWorker) or future.status != "error":
-                    # One of these cells kills whoever computes it: alone it will be known.  A batch that
-                    # was lost with the scheduler's memory of it comes back here, too.
-                    poison += [(cell,) for cell in batch]
+                elif isinstance(error, KilledWorker) or error is None:
+                    suspects += batch
                 else:
-                    raise UsageError(
-                        "a worker that is no good", "--dask", "this version of smmubench", str(error)
-                    )
+                    raise _stranger("", str(error))
                 future.release()
+
+    def _submit(self, plan: Plan, batch: Batch) -> Any:
+        return self.client.submit(compute, plan.digest, batch, pure=False)
 
 
 def _sized(cells: int, seconds: float) -> int:
     """Return how many cells should take `BATCH_S`, at most four times as many as took `seconds`."""
     return max(1, min(MOST_CELLS, 4 * cells, int(cells * BATCH_S / max(seconds, 1e-6))))
+
+
+def _stranger(worker: str, wrong: str) -> UsageError:
+    return UsageError("a worker that is no good", f"--dask {worker}", "this version of smmubench", wrong)
 
 
 def _killed(plan: Plan, cell: Cell, error: Exception) -> dict[str, Any]:

@@ -145,6 +145,56 @@ def test_a_cluster_gives_the_rows_of_threads_and_a_worker_that_dies_is_replaced(
     assert sorted(map(repr, same)) == sorted(map(repr, rows))
 
 
+class Deadly:
+    """Has a worker, and every one that replaces it, end without a word when it computes a certain cell."""
+
+    name = "deadly"
+
+    def setup(self, worker):
+        from bench.sweeps.work import Workshop
+
+        real = Workshop.run
+
+        def run(self, cell):
+            words = self.plan.words(cell)
+            if (words["policy"], words["scenario"], words["seed"]) == ("P4", "burst:n=3,gap=11us", 1):
+                os._exit(1)
+            return real(self, cell)
+
+        Workshop.run = run
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cell_that_kills_every_worker_is_recorded_and_no_other_is_lost_with_it(
+    folder, command, monkeypatch
+):
+    distributed = pytest.importorskip("distributed")
+    import dask
+    from distributed.diagnostics.plugin import WorkerPlugin
+
+    (folder / "small.toml").write_text(
+        SPEC.replace("to = 29}", "to = 12}").replace("to = 9}", "to = 3}").replace(', "ideal"]', "]")
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    plugin = type("DeadlyPlugin", (Deadly, WorkerPlugin), {})()
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        client.register_plugin(plugin)
+        status, _, err = command("sweep", "small.toml", "-o", "out", "--dask", local.scheduler_address)
+    assert status == 1, err
+    rows = landed(folder)
+    assert len(rows) == len({row["cell"] for row in rows}) == 4 * 3 * 4
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert (failed["policy"], failed["scenario"], failed["seed"]) == ("P4", "burst:n=3,gap=11us", 1)
+    assert "killed every worker" in failed["error"]
+
+
 def test_a_scheduler_that_does_not_answer_is_told(folder, command, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr(cluster, "CONNECT_S", 1)

@@ -91,3 +91,11 @@ def test_a_cost_is_a_profile_with_changes():
 
 def test_the_axes_of_a_row_are_the_plans():
     assert set(AXES) == {"trace", "policy", "hardware", "client", "scenario", "cost", "seed"}
+
+
+def test_the_example_in_the_documentation_is_a_sweep(command):
+    example = Path(__file__).parents[2] / "docs" / "examples" / "storm-dial.toml"
+    size = json.loads(command("sweep", "check", example, "--json")[1])
+    # Five policies on four parts and v3-iopf on the fifth, seven gaps, two cost profiles.
+    assert size["cells"] == (5 * 4 + 1) * 7 * 2
+    assert f"runs {size['cells']} cells" in example.read_text()
