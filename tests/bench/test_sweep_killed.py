@@ -29,8 +29,8 @@ CELLS = 4 * 2 * 20 * 10
 RUN = "import sys; from bench.cli import main; sys.argv[0] = 'smmubench'; main()"
 
 
-def start(folder):
-    command = [sys.executable, "-c", RUN, "sweep", "small.toml", "--threads", "2", "--every", "0.02"]
+def start(folder, every="0.02"):
+    command = [sys.executable, "-c", RUN, "sweep", "small.toml", "--threads", "2", "--every", every]
     return subprocess.Popen(
         [*command, "-o", "out"],
         cwd=folder,
@@ -96,6 +96,23 @@ def test_a_sweep_killed_at_twenty_random_moments_loses_nothing_and_does_nothing_
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert sorted(map(repr, landed(folder))) == sorted(map(repr, rows))
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_every_row_that_was_told_of(folder):
+    process = start(folder, every="3600")
+    told = 0
+    for line in process.stderr:
+        words = line.decode().split()
+        if "of" in words and words[2] == "of" and "before" not in words:
+            told = int(words[1].replace(",", ""))
+            if told:
+                break
+    assert told and not landed(folder)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(landed(folder)) >= told
 
 
 # --- on a cluster ----------------------------------------------------------------------------
