@@ -133,6 +133,48 @@ def prove(
         click.echo(f"\ntable saved in {out}")
 
 
+@click.command()
+@click.option(
+    "--hardware",
+    multiple=True,
+    metavar="H",
+    help="Where a handler has to be safe; may be repeated.  [default: those of `compare`]",
+)
+@click.option(
+    "--faults",
+    type=click.IntRange(1, 4),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Faults of a proof at most.",
+)
+@options.threads
+@options.as_json
+def search(hardware: tuple[str, ...], faults: int, threads: int, as_json: bool) -> None:
+    """Prove every handler of a small grammar, and show those that are safe and that no other beats.
+
+    The grammar: FSR or FAR is read first; SS is in the mask or not; REPORT, CLEAR (bits read, all, or after one
+    more read) and RESUME in every order with REPORT before RESUME, with CFIE masked meanwhile or not, in a
+    hard interrupt or a thread, with or without a worker. Takes a minute or two.
+    """
+    chips = [chip for chip in ask.presets(hardware) if not chip.events]
+    if not chips:
+        raise UsageError("nothing to prove", "--hardware", "hardware with context banks", ", ".join(hardware))
+    from bench.progress import Progress, announce_compilation  # noqa: PLC0415
+    from bench.prove.search import search as find  # noqa: PLC0415
+
+    announce_compilation()
+    began = time.monotonic()
+    with Progress("handlers proved") as progress:
+        made = find(chips, faults, threads, progress)
+    if as_json:
+        print_json({"hardware": [chip.name for chip in chips], "faults": faults, **made.to_json()})
+        return
+    from bench.prove.show import print_search  # noqa: PLC0415
+
+    print_search(made, [chip.name for chip in chips], faults, time.monotonic() - began)
+
+
 def _all(words: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for word in words for name in (every if word == "all" else (word,))))
 

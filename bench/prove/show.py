@@ -10,12 +10,11 @@ from bench.output import console, print_pairs, print_table
 from bench.prove.cells import Row
 from bench.prove.properties import PROPERTIES, Proof
 from bench.prove.schedules import Schedule
+from bench.prove.search import Found, Search
 from bench.prove.words import Told
 from bench.table import shape_of
+from bench.units import show_ns
 from smmucore.hardware import find
-
-#: Properties whose breach is a defect, and not merely a cost.
-DEFECTS = ("livelock", "retry", "hang", "crash", "stray", "unrepaired", "lost", "masked")
 
 
 def print_rows(rows: Sequence[Row], seconds: float) -> None:
@@ -119,3 +118,35 @@ def print_steps(steps: Sequence[Told], repeats_from: int = -1, full: bool = Fals
 
 def _joins(before: Told, step: Told) -> bool:
     return before.who == step.who and not before.then
+
+
+def print_search(made: Search, chips: Sequence[str], faults: int, seconds: float) -> None:
+    """Print what a search found."""
+    headings = ("CPU a fault", "unreported", "alike", "handler")
+    titles = {"hard": "in the hard interrupt, where a client cannot sleep", "threaded": "in a ONESHOT thread"}
+    for context, found in made.front.items():
+        click.echo(f"Nothing safe beats these {titles[context]}:")
+        print_table(headings, [_found(one) for one in found], headings[:3], whole=3)
+        click.echo()
+    click.echo("Mainline in the same terms:")
+    print_table(headings, [_found(one) for one in made.beside], headings[:3], whole=3)
+    click.echo()
+    out = ", ".join(f"{name} {count:,}" for name, count in made.ruled_out.items())
+    print_pairs(
+        [
+            ("handlers", f"{made.candidates:,} in the grammar, {made.safe:,} safe on {', '.join(chips)}"),
+            ("ruled out", f"by the first property found broken: {out}; up to {faults} faults, client none"),
+            (
+                "CPU a fault",
+                "of 40 faults 200 us apart, summed over the parts; profile mobile-big, no console",
+            ),
+            ("unreported", "of 400 accesses 1 us apart: address never read, or ended by HUPCF=0; summed"),
+            ("alike", "safe handlers with the same two figures"),
+            ("took", f"{seconds:.1f} s"),
+        ]
+    )
+
+
+def _found(one: Found) -> tuple[str, ...]:
+    mark = "" if one.safe else "not safe: "
+    return show_ns(one.cpu_ns), str(one.lost), str(one.alike), mark + one.name

@@ -61,3 +61,31 @@ def test_what_is_safe_in_the_table_breaks_nothing_but_what_costs() -> None:
     for row in kept():
         if row["verdict"] == "safe":
             assert set(row["broken"].split()) <= {"ignored", "folded", "stale", "unrepaired", "masked"}, row
+
+
+def test_the_page_of_proofs_shows_what_the_table_holds() -> None:
+    page = (GOLDEN.parents[2] / "docs" / "proofs.md").read_text(encoding="utf-8")
+    chips = ("mmu500", "qcom-smmu-v2", "ideal")
+    shown = 0
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 5 or "**" not in line:
+            continue
+        policy, client, *found = cells
+        for chip, text in zip(chips, found, strict=True):
+            (row,) = (
+                row
+                for row in kept()
+                if (row["hardware"], row["policy"], row["cpus"]) == (chip, policy, "split")
+                and client in (row["client"], *row["alike"].split())
+            )
+            verdict, broken = text.removeprefix("**").split("**")
+            assert verdict == row["verdict"], line
+            rest = {
+                name
+                for name in row["broken"].split()
+                if name not in ("livelock", "hang", "stray", "spurious")
+            }
+            assert set(broken.strip().split(", ")) == (rest or {"-"}), line
+            shown += 1
+    assert shown == 3 * 28
