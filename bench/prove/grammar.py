@@ -9,8 +9,9 @@
              | with WAKE: the worker has RESUME and UNMASK, and perhaps REPORT or CLEAR, in every order
     CLEAR    = the bits read | all ones | FSR read again, then the bits read
 
-RESUME does what the client has returned, so REPORT comes before it: in the same part, or in the handler before
-WAKE.  RESUME, MASK and UNMASK are taken if the copy of FSR has SS.  What never stalls has REPORT and CLEAR alone.
+RESUME does what the client has returned, so REPORT comes before it: in the same part, or in the handler
+before WAKE.  RESUME, MASK and UNMASK are taken if the copy of FSR has SS.  What never stalls has REPORT and
+CLEAR alone.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from smmucore.policy import Policy
 from smmucore.simulate import Lane, Requester, Setup, simulate
 from smmucore.spaces import linux
 
-#: A handler that breaks one of these on any part is not safe.  A lost record is not among them: where followers
-#: are terminated no order of steps can keep it.  It is counted instead.
+#: A handler that breaks one of these on any part is not safe.  A lost record is not among them: where
+#: followers are terminated no order of steps can keep it.  It is counted instead.
 DEFECTS = ("livelock", "retry", "hang", "crash", "stray", "unrepaired", "masked", "unbounded")
 #: Of mainline, to stand beside what is found.
 BESIDE = ("P1", "P4", "P8", "P9")

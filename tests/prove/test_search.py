@@ -21,8 +21,8 @@ P8_ORDER = Order("threaded", "FAR", True, "read", ("REPORT", "CLEAR", "RESUME"),
 
 def test_the_grammar_holds_every_order_once() -> None:
     every = orders()
-    # By hand: 3! + 5!/2 without a worker; with one that resumes, 3! + 4! x 2; with REPORT or with CLEAR moved to it,
-    # 2 x 2! + 2 x 3! x 3! each; of these those with REPORT before RESUME, or before WAKE.
+    # By hand: 3! + 5!/2 without a worker; with one that resumes, 3! + 4! x 2; with REPORT or with CLEAR moved
+    # to it, 2 x 2! + 3! x 3! each; of these those with REPORT before RESUME, or before WAKE.
     assert len(every) == len(set(every)) == 2_448
     assert sum(1 for _ in bodies()) == (6 + 60) + (6 + 48) + 2 * (4 + 36)
 
