@@ -11,6 +11,7 @@ from smmucore.explored import Explored, Question, explored
 from smmucore.kernel import kernel
 from smmucore.moves import CRASH, can, do, goes_on, moves, state_flags
 from smmucore.packing import pack
+from smmucore.packing_queue import pack_events, unpack_events
 from smmucore.unpacking import unpack
 
 # What `serve` is asked, and why `EXPAND` came back.
@@ -133,9 +134,25 @@ def rehash(ex):
 
 
 @kernel
+def store(ex):
+    """Write the state at hand into ``ex.scratch``."""
+    pack(ex)
+    if ex.bounds.events:
+        pack_events(ex)
+
+
+@kernel
+def load(ex, s):
+    """Make state `s` the one at hand."""
+    unpack(ex, s)
+    if ex.bounds.events:
+        unpack_events(ex, ex.words[s])
+
+
+@kernel
 def begin(ex):
     """Enter the state at hand as the start."""
-    pack(ex)
+    store(ex)
     intern(ex, -1)
 
 
@@ -149,9 +166,9 @@ def serve(ex, what, which):
     elif what == REHASH:
         rehash(ex)
     elif what == UNPACK:
-        unpack(ex, which)
+        load(ex, which)
     elif what == PACK:
-        pack(ex)
+        store(ex)
     elif what == DO:
         return np.int64(do(ex, which))
     elif what == CAN:
@@ -171,14 +188,14 @@ def expand(ex):
         s = progress.expanded
         if progress.states > room or progress.edges + count > ex.source.size:
             return np.int64(NEED_ROOM)
-        unpack(ex, s)
+        load(ex, s)
         about = state_flags(ex)
         ex.about[s] = about
         ex.first[s] = progress.edges
         at_hand = True
         for m in range(count):
             if not at_hand:
-                unpack(ex, s)
+                load(ex, s)
                 at_hand = True
             if not can(ex, m, about):
                 continue
@@ -191,7 +208,7 @@ def expand(ex):
             if flags & CRASH:
                 ex.target[edge] = s  # the machine is down: there is no further state
             else:
-                pack(ex)
+                store(ex)
                 ex.target[edge] = intern(ex, edge)
             progress.edges += 1
         progress.expanded += 1

@@ -77,6 +77,10 @@ def state_flags(ex):
             flags |= BUSY
     if ex.sim.clock.arrivals > 0:
         flags |= FLYING
+    if host.queue.stalled > 0:
+        flags |= STALLED
+    if host.queue.held > 0:
+        flags |= WAITING
     for b in range(ex.bounds.banks):
         bank = host.banks[b]
         if bank.fsr & FSR_SS:

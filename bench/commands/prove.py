@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bench.prove.cells import Row
     from smmucore.explored import Question
 
-#: Presets whose fault path is another's (the speed yardstick's), or that are not explored (SMMUv3).
-_LEFT_OUT = ("reference-39bit", "gem5-smmuv3", "agilex5-mmu600")
+#: The speed yardstick's: its fault path is another's.
+_LEFT_OUT = ("reference-39bit",)
 #: Whether FSR is frozen during a stall is not settled (H5): where something can stall, both.
 _BOTH = tuple(f"{chip.name},fsr_frozen_while_stalled=no" for chip in COMPARED)
 ALL_HARDWARE = (*(name for name in PRESETS if name not in _LEFT_OUT), *_BOTH)
@@ -84,11 +84,7 @@ def prove(
     """
     own = ask.users(policy_files)
     many = name == "all"
-    chosen = (
-        [p for p in ask.chosen((), own) if p.only_where != "events"]
-        if many
-        else [ask.policy(name, "policies prove", own)]
-    )
+    chosen = ask.chosen((), own) if many else [ask.policy(name, "policies prove", own)]
     chips = [ask.preset(text) for text in _all(hardware, ALL_HARDWARE)] or (
         ask.presets(()) if many else [ask.preset("mmu500")]
     )
@@ -103,7 +99,7 @@ def prove(
     placed = ("split", "same") if word == "both" else (word,)
     asked = list(cells.questions(chosen, callers, chips, placed, faults, banks, suspend))
     if not asked:
-        expected = "hardware with context banks that it is about (`policies show` says which)"
+        expected = "hardware that it is about (`policies show` says which)"
         raise UsageError(
             "nothing to prove", f"policy {name}", expected, ", ".join(chip.name for chip in chips)
         )
@@ -154,8 +150,8 @@ def search(hardware: tuple[str, ...], faults: int, threads: int, as_json: bool) 
     """Prove every handler of a small grammar, and show those that are safe and that no other beats.
 
     The grammar: FSR or FAR is read first; SS is in the mask or not; REPORT, CLEAR (bits read, all, or after
-    one more read) and RESUME in every order with REPORT before RESUME, with CFIE masked meanwhile or not, in a
-    hard interrupt or a thread, with or without a worker. Takes a minute or two.
+    one more read) and RESUME in every order with REPORT before RESUME, CFIE masked meanwhile or not, in a hard
+    interrupt or a thread, with or without a worker. Takes a minute or two.
     """
     chips = [chip for chip in ask.presets(hardware) if not chip.events]
     if not chips:

@@ -78,7 +78,7 @@ def questions(
     kinds = {policy.id: _kinds(policy, clients) for policy in policies}
     for chip in hardware:
         for policy in policies:
-            if not policy.is_about(chip) or chip.events:
+            if not policy.is_about(chip):
                 continue
             for client, alike in kinds[policy.id]:
                 for word in cpus:

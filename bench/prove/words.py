@@ -101,6 +101,9 @@ class Teller:
         for b in range(self.asked.banks):
             of = f" of bank {b}" if self.asked.banks > 1 else ""
             fsr, sctlr, head, waiting, masked = picture[b]
+            if self.machine.sim.hw.events:
+                out += [f"stalled: {', '.join(waiting)}"] if waiting else []
+                continue
             out.append(f"FSR{of} = {_fsr(fsr)}, SCTLR {_sctlr(sctlr)}")
             out += [f"{head} stalled"] if head else []
             out += [f"{', '.join(waiting)} waiting"] if waiting else []
@@ -123,6 +126,9 @@ class Teller:
                 self.names.get(int(fifo[(bank.fifo_at + k) % len(fifo)]), "?") for k in range(bank.fifo_len)
             )
             head = self.names.get(int(bank.head), "?") if bank.head >= 0 else ""
+            if sim.hw.events:
+                held = np.flatnonzero((sim.slots.stalled != 0) & (sim.slot_free > 0))
+                waiting = tuple(self.names.get(int(slot), "?") for slot in held)
             made.append((int(bank.fsr), int(bank.sctlr), head, waiting, bool(sim.host.lines[b].masked)))
         return made
 
@@ -191,6 +197,8 @@ class Teller:
                 out.append(f"SCTLR{of} = {_sctlr(sctlr_now)}")
             if head_now and head_now != head:
                 out.append(f"{head_now} is stalled")
+            elif self.machine.sim.hw.events:
+                out += [f"stalled: {', '.join(waiting) or 'none'}"] if waiting != before[b][3] else []
             elif waiting != before[b][3] and waiting:
                 out.append(f"waiting behind {head_now or 'it'}: {', '.join(waiting)}")
         out += [text for _, bit, text in _NOTES if flags & bit]

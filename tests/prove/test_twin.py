@@ -53,6 +53,10 @@ CELLS = [
     ("jordan-2021-irq", "adreno-worker", "mmu500", False, 1, 1),
     ("rob-2025", "adreno-nodump", "mmu500", False, 2, 1),
     ("clear-all", "none", "thunderx-smmuv2", False, 2, 1),
+    ("v3-terminate", "none", "gem5-smmuv3,events=1", False, 3, 1),
+    ("v3-iopf", "none", "gem5-smmuv3", False, 2, 1),
+    ("v3-iopf", "pager", "gem5-smmuv3,events=1", True, 2, 1),
+    ("v3-iopf", "adreno-nodump", "agilex5-mmu600,stall_max=1", False, 2, 1),
 ]
 
 
@@ -98,13 +102,13 @@ def test_both_explorers_find_the_same_with_one_fault_everywhere(
                 compare(asked, monkeypatch)
 
 
-@pytest.mark.parametrize("chip", ["mmu500", "qcom-smmu-v2", "ideal"])
+@pytest.mark.parametrize("chip", ["mmu500", "qcom-smmu-v2", "ideal", "gem5-smmuv3"])
 def test_the_reductions_change_no_property_and_no_bound(chip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = hardware.find(chip)
     cells = [
         Question(policy, CLIENTS[client], preset, same, 2)
         for policy in policies.POLICIES.values()
-        if policy.is_about(preset) and policy.only_where != "events"
+        if policy.is_about(preset)
         for client in ("none", "adreno-nodump", "adreno-worker", "adreno-inline", "kgsl", "pager")
         for same in (False, True)
     ]

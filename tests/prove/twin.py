@@ -84,6 +84,9 @@ def project(graph: Graph, state: int) -> Any:
         frozenset((int(ctx.kind), c % len(host.banks)) for c, ctx in enumerate(host.contexts) if ctx.on_cpu),
         bool(host.client.dumped),
         int(host.client.capturing),
+        tuple(int(host.queue[name]) for name in ("length", "held", "stalled", "jobs"))
+        if host.hw.events
+        else None,
     )
 
 

@@ -14,6 +14,7 @@ from .fault_model_bank import FSR_FAULT_BITS, FSR_MULTI, FSR_SS, FSR_SYNDROME, C
 from .fault_model_cpus import HARD, SUBMIT, Context, Step
 from .fault_model_lines import Driver
 from .fault_model_policies import CORE, Pass
+from .fault_model_queue import FaultEvent
 from .fault_model_setup import Setup
 from .fault_model_steps import Steps
 
@@ -232,11 +233,16 @@ class Walk:
             made |= {"masked"} if line.masked or line.switched_off else set()
             made |= {"busy"} if line.pending else set()
         made |= {"busy"} if any(context.runnable for context in self.machine.contexts) else set()
+        queue = self.machine.queue
+        if queue is not None:
+            made |= {"stalled"} if queue.stalled else set()
+            made |= {"waiting"} if queue.held else set()
         return frozenset(made)
 
     def key(self) -> Any:
         """Everything that can matter: equal keys go on alike."""
         machine = self.machine
+        self.names: dict[int, int] = {}
         return (
             self.project(),
             tuple(self.untold),
@@ -248,7 +254,29 @@ class Walk:
             tuple(sorted(self._flight(arrival[2]) for arrival in machine.arrivals)),
             machine.dumps.exists(0), machine.dumps.capturing,
             self._mapped(),
+            self._queue(),
         )  # fmt: skip
+
+    def _event(self, event: FaultEvent | None) -> Any:
+        """An event, its transaction named by where it is met first; one that is not stalled has no name."""
+        if event is None:
+            return None
+        assert self.machine.queue is not None
+        name = None
+        if event.fault in self.machine.queue.stalled:
+            name = self.names.setdefault(id(event.fault), len(self.names))
+        return name, event.ss, event.joined, event.bank, self._page(event.far)
+
+    def _queue(self) -> Any:
+        queue = self.machine.queue
+        if queue is None:
+            return None
+        stalled = sorted(
+            (self.names.get(id(fault), -1), self._page(fault.transaction.iova) or 0)
+            for fault in queue.stalled
+        )
+        entries, held = ([self._event(event) for event in some] for some in (queue.entries, queue.held))
+        return tuple(entries), queue.known, tuple(held), tuple(stalled)
 
     def _mapped(self) -> Any:
         if not self.cell.pages:
@@ -286,7 +314,7 @@ class Walk:
             p.meant is not None and p.meant is bank.head,
             p.fsr_of is not None and p.fsr_of is bank.current,
             p.far_of is not None and p.far_of is bank.current,
-            p.saw_new, p.none, p.ret, p.mapped, p.new_far, p.may_stall,
+            p.saw_new, p.none, p.ret, p.mapped, p.new_far, p.may_stall, self._event(p.event),
         )  # fmt: skip
 
     def _context_key(self, context: Context) -> Any:
@@ -305,11 +333,14 @@ class Walk:
             places.append((frame.f_code.co_qualname, frame.f_lasti, tuple(sorted(simple.items(), key=str))))
             if "p" in frame.f_locals:
                 passed = self._pass(frame.f_locals["p"], self.machine.banks[number_of_bank(context)])
-        return tuple(places), passed, context.irqs_off
+        assert context.step is not None
+        cells = getattr(context.step.effect, "__closure__", None) or ()
+        decided = tuple(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, bool))
+        return tuple(places), passed, context.irqs_off, decided
 
     def project(self) -> Any:
         """What both explorers can say of a state, in words of neither."""
-        machine = self.machine
+        machine, queue, jobs = self.machine, self.machine.queue, self.machine.drivers[0].work_queue
         banks = tuple(
             (
                 bank.fsr & (FSR_FAULT_BITS | FSR_SS),
@@ -332,6 +363,7 @@ class Walk:
             frozenset((context.kind, context.number) for context in machine.running.values()),
             machine.dumps.exists(0),
             machine.dumps.capturing,
+            None if queue is None else tuple(map(len, (queue.entries, queue.held, queue.stalled, jobs))),
         )
 
     def _counts(self, context: Context) -> bool:
