@@ -1,7 +1,7 @@
 """The event queue of an SMMUv3 in a packed state (H13): events, held ones, jobs, and what is stalled.
 
-A stalled transaction has a name, by where it is met first: in a pass, a job, an event, held, or nowhere.  What
-refers to one that is not stalled any more refers to none.
+A stalled transaction has a name, by where it is met first: in a pass, a job, an event, held, or nowhere.
+What refers to one that is not stalled any more refers to none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GONE = 15
 
 @kernel
 def room_for(ex):
-    """Return how many events, jobs or held ones a state can have: one a transaction, and jobs that are late."""
+    """Return how many events, jobs or held ones a state has room for: twice as many as there are faults."""
     return 2 * ex.bounds.faults
 
 

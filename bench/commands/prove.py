@@ -150,8 +150,8 @@ def search(hardware: tuple[str, ...], faults: int, threads: int, as_json: bool) 
     """Prove every handler of a small grammar, and show those that are safe and that no other beats.
 
     The grammar: FSR or FAR is read first; SS is in the mask or not; REPORT, CLEAR (bits read, all, or after
-    one more read) and RESUME in every order with REPORT before RESUME, CFIE masked meanwhile or not, in a hard
-    interrupt or a thread, with or without a worker. Takes a minute or two.
+    one more read) and RESUME in every order with REPORT before RESUME; CFIE is masked meanwhile or not; in a
+    hard interrupt or a thread, with or without a worker. Takes a minute or two.
     """
     chips = [chip for chip in ask.presets(hardware) if not chip.events]
     if not chips:

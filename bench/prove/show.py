@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -30,7 +31,7 @@ def print_rows(rows: Sequence[Row], seconds: float) -> None:
             click.echo()
             group.clear()
 
-    for row in rows:
+    for row in _both_together(rows):
         if row.hardware != chip:
             flush()
             chip = row.hardware
@@ -41,6 +42,19 @@ def print_rows(rows: Sequence[Row], seconds: float) -> None:
         )
     flush()
     print_pairs(footer(rows, seconds))
+
+
+def _both_together(rows: Sequence[Row]) -> list[Row]:
+    """Put two rows of a policy and client into one, where the CPUs make no difference."""
+    made: list[Row] = []
+    for row in rows:
+        if made:
+            alike = replace(row, cpus=made[-1].cpus, states=made[-1].states, moves=made[-1].moves)
+            if alike == made[-1]:
+                made[-1] = replace(alike, cpus="either")
+                continue
+        made.append(row)
+    return made
 
 
 def footer(rows: Sequence[Row], seconds: float) -> list[tuple[str, str]]:
