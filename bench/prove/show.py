@@ -21,26 +21,27 @@ from smmucore.hardware import find
 def print_rows(rows: Sequence[Row], seconds: float) -> None:
     """Print many cells, and what they took."""
     encoding = console().encoding
-    chip = ""
-    group: list[tuple[str, ...]] = []
-
-    def flush() -> None:
-        if group:
-            click.echo(f"{chip}  {find(chip).title}")
-            print_table(("policy", "client", "CPUs", "proved", "IRQs", "broken"), group, ("IRQs",), whole=5)
-            click.echo()
-            group.clear()
-
+    clients = {row.client for row in rows}
+    headings = ("policy", *(("client",) if len(clients) > 1 else ()), "CPUs", "proved", "IRQs", "broken")
+    endless = "∞" if encoding.lower().startswith("utf") else "no end"
+    by_chip: dict[str, list[tuple[str, ...]]] = {}
     for row in _both_together(rows):
-        if row.hardware != chip:
-            flush()
-            chip = row.hardware
         shape, _ = shape_of(row.verdict, encoding)
-        most = "no bound" if row.entries is None else str(row.entries)
-        group.append(
-            (row.policy, row.client, row.cpus, f"{shape} {row.verdict}", most, ", ".join(row.broken) or "-")
+        by_chip.setdefault(row.hardware, []).append(
+            (
+                row.policy,
+                *((row.client,) if len(clients) > 1 else ()),
+                row.cpus,
+                f"{shape} {row.verdict}",
+                endless if row.entries is None else str(row.entries),
+                ", ".join(row.broken) or "-",
+            )
         )
-    flush()
+    for chip, cells in by_chip.items():
+        only = f", client {rows[0].client}" if len(clients) == 1 else ""
+        click.echo(f"{chip}  {find(chip).title}{only}")
+        print_table(headings, cells, ("IRQs",), whole=len(headings) - 1)
+        click.echo()
     print_pairs(footer(rows, seconds))
 
 
@@ -67,7 +68,8 @@ def footer(rows: Sequence[Row], seconds: float) -> list[tuple[str, str]]:
             "proved",
             f"every order of up to {first.faults} faults on {_banks(first)}; the worst that a run may show",
         ),
-        ("IRQs", f"hard interrupts at most, for all {first.faults} faults"),
+        ("CPUs", "interrupt and worker on a CPU each (split), on the same, or either"),
+        ("IRQs", f"hard interrupts at most, for all {first.faults} faults; or there is no bound"),
         *((name, PROPERTIES[name]) for name in PROPERTIES if name in seen),
         ("took", f"{len(rows):,} cells, {states:,} states, {moves:,} moves, {seconds:.1f} s"),
     ]
