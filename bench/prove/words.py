@@ -61,6 +61,7 @@ class Teller:
         self.steps = (*parts.handler, *parts.worker, *parts.submit)
         self.names: dict[int, str] = {}  # by slot
         self.made = 0
+        self.faulted: set[str] = set()
 
     @property
     def words(self) -> list[int]:
@@ -112,9 +113,7 @@ class Teller:
             if ctx.state == cpu.STEP:
                 out.append(f"{self._name(c)} before {self.steps[int(ctx.pc)].text}")
             elif ctx.state != cpu.IDLE:
-                out.append(
-                    f"{self._name(c)} {_PHASES[int(ctx.state)]}{'' if ctx.on_cpu else ', without a CPU'}"
-                )
+                out.append(f"{self._name(c)} {_PHASES[int(ctx.state)]}{_off(ctx)}")
         return "; ".join(out)
 
     def _picture(self) -> list[tuple[int, int, str, tuple[str, ...], bool]]:
@@ -168,7 +167,10 @@ class Teller:
             return "driver", "submits: stall may come back"
         if kind < kinds:
             slot = self._flying(b, kind - 2)
-            return "SMMU", f"access {self.names.get(slot, '?')} faults again{at}"
+            name = self.names.get(slot, "?")
+            again = " again" if name in self.faulted or not self.asked.sleeps else ""
+            self.faulted.add(name)
+            return "SMMU", f"access {name} faults{again}{at}"
         if move - self.contexts == banks * kinds:
             return "user space", "has read the crash dump"
         return "SMMU", "falls asleep"
@@ -239,3 +241,7 @@ def _fsr(value: int) -> str:
 def _sctlr(value: int) -> str:
     bits = (("CFCFG", SCTLR_CFCFG), ("HUPCF", SCTLR_HUPCF), ("CFIE", SCTLR_CFIE))
     return " ".join(name for name, bit in bits if value & bit) or "no CFCFG, HUPCF, CFIE"
+
+
+def _off(ctx: Any) -> str:
+    return ", without a CPU" if ctx.runnable and not ctx.on_cpu else ""

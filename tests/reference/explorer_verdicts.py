@@ -70,7 +70,14 @@ def most(found: Found, what: str) -> int:
 def broken(found: Found) -> set[str]:
     """The properties that do not hold."""
     edges = found.edges
-    made = {name for edge in edges for name in edge.what} & {"stray", "lost", "stale", "ignored", "folded"}
+    made = {name for edge in edges for name in edge.what} & {
+        "crash",
+        "stray",
+        "lost",
+        "stale",
+        "ignored",
+        "folded",
+    }
     made |= {"spurious"} if any("spurious" in edge.what for edge in edges) else set()
     loops = [k for k in knots(found, lambda edge: "resumed" not in edge.what) if is_fair(found, k)]
     if loops:

@@ -14,6 +14,7 @@ from .fault_model_bank import FSR_FAULT_BITS, FSR_MULTI, FSR_SS, FSR_SYNDROME, C
 from .fault_model_cpus import HARD, SUBMIT, Context, Step
 from .fault_model_lines import Driver
 from .fault_model_policies import CORE, Pass
+from .fault_model_power import BusError
 from .fault_model_queue import FaultEvent
 from .fault_model_setup import Setup
 from .fault_model_steps import Steps
@@ -24,7 +25,7 @@ FOREVER = 1 << 60
 #: A move: what, and of whom.
 Move = tuple[str, int, int]
 TAKES = "context"
-OPTIONAL = ("fault", "hold", "submit", "dump gone")
+OPTIONAL = ("fault", "hold", "submit", "dump gone", "sleep")
 
 
 class Watched(Steps):
@@ -59,6 +60,7 @@ class Cell:
     pages: bool = False
     by_address: bool = False  #: FAR plays a part
     banks: int = 1
+    sleeps: bool = False
 
     def machine(self) -> Machine:
         other = 0 if self.same_cpu else 1
@@ -74,6 +76,7 @@ class Cell:
                 cpus={"irq": 0, "thread": 0, "work": other, "submit": other},
                 demand=self.pages,
                 livelock_limit=FOREVER,
+                suspend_after=1 if self.sleeps else 0,
             )
         )
         if self.pages:
@@ -120,6 +123,9 @@ class Walk:
         dumps = self.machine.dumps
         if self.machine.submitting and dumps.exists(0) and not dumps.capturing:
             yield "dump gone", 0, 0
+        power = self.machine.power
+        if self.cell.sleeps and not (power.users or power.open or power.asleep):
+            yield "sleep", 0, 0
 
     def _flight(self, fault: Fault) -> tuple[int, int]:
         transaction = fault.transaction
@@ -135,7 +141,10 @@ class Walk:
         what = set()
         read = -1
         if kind == TAKES:
-            what, read = self._context(major, minor)
+            try:
+                what, read = self._context(major, minor)
+            except BusError:
+                return frozenset({"crash"})
         elif kind in ("fault", "hold"):
             self._access(machine.banks[major], held=kind == "hold")
         elif kind == "flight":
@@ -143,6 +152,8 @@ class Walk:
             self._land(chosen)
         elif kind == "submit":
             machine.drivers[major].begin_submit()
+        elif kind == "sleep":
+            machine.power.used_until = -1
         else:
             machine.dumps.gone_at = 0
         machine._settle()
@@ -194,6 +205,8 @@ class Walk:
             bank.hold(access)
             return
         self.machine.translate(access)
+        if self.cell.sleeps:
+            return  # it is awake now, and the fault arrives later
         self._land(self.machine.arrivals[-1])
 
     def _land(self, arrival: tuple[int, int, Fault]) -> None:
@@ -255,6 +268,7 @@ class Walk:
             machine.dumps.exists(0), machine.dumps.capturing,
             self._mapped(),
             self._queue(),
+            machine.power.users, machine.power.open,
         )  # fmt: skip
 
     def _event(self, event: FaultEvent | None) -> Any:
@@ -315,6 +329,7 @@ class Walk:
             p.fsr_of is not None and p.fsr_of is bank.current,
             p.far_of is not None and p.far_of is bank.current,
             p.saw_new, p.none, p.ret, p.mapped, p.new_far, p.may_stall, self._event(p.event),
+            p.user,
         )  # fmt: skip
 
     def _context_key(self, context: Context) -> Any:
@@ -363,6 +378,7 @@ class Walk:
             frozenset((context.kind, context.number) for context in machine.running.values()),
             machine.dumps.exists(0),
             machine.dumps.capturing,
+            machine.power.used_until < 0,
             None if queue is None else tuple(map(len, (queue.entries, queue.held, queue.stalled, jobs))),
         )
 
