@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ NEED_ROOM = 1
 #: States at most, unless asked for more.
 MOST_STATES = 4_000_000
 FIRST_ROOM = 1 << 12
+#: Room is made for so many more at most.
+MOST_GROWTH = 1 << 19
 #: Edges for each state there is room for.
 EDGES = 5
 
@@ -216,8 +219,10 @@ def expand(ex):
     return np.int64(DONE)
 
 
-def explore(asked: Question, most: int = MOST_STATES) -> Graph:
+def explore(asked: Question, most: int = MOST_STATES, progress: Callable[[int], None] | None = None) -> Graph:
     """Visit every state that a question can reach.
+
+    `progress` is called with the number of states known, now and then where there are many.
 
     Raises
     ------
@@ -227,13 +232,14 @@ def explore(asked: Question, most: int = MOST_STATES) -> Graph:
     ex = with_room(explored(asked), FIRST_ROOM)
     serve(ex, BEGIN, 0)
     while serve(ex, EXPAND, 0) == NEED_ROOM:
-        room = 4 * len(ex.came_from)
         if ex.progress.states > most:
-            raise TooManyStatesError(f"expected at most {most} states; found more")
-        ex = with_room(ex, room)
+            raise TooManyStatesError(f"expected at most {most:,} states; found more")
+        if progress is not None:
+            progress(int(ex.progress.states))
+        ex = with_room(ex, min(4 * len(ex.came_from), len(ex.came_from) + MOST_GROWTH))
     states, edges = int(ex.progress.states), int(ex.progress.edges)
     if states > most:
-        raise TooManyStatesError(f"expected at most {most} states; found {states}")
+        raise TooManyStatesError(f"expected at most {most:,} states; found {states:,}")
     return Graph(
         asked,
         ex,
@@ -261,7 +267,9 @@ def with_room(ex: Explored, room: int) -> Explored:
         name: grown(getattr(ex, name), EDGES * room) for name in ("source", "target", "move", "flags")
     }
     made: Explored = ex.replaced(
-        first=grown(ex.first, room + 1), table=np.full(2 * room, -1, np.int32), **changed
+        first=grown(ex.first, room + 1),
+        table=np.full(1 << (2 * room - 1).bit_length(), -1, np.int32),
+        **changed,
     )
     serve(made, REHASH, 0)
     return made

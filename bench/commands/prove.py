@@ -197,13 +197,19 @@ def manifest(rows: list[Row]) -> dict[str, object]:
 def _one(
     asked: Question, alike: tuple[str, ...], breaks: str | None, full: bool, as_json: bool, out: Path | None
 ) -> None:
+    from bench.progress import PATIENCE_S, say  # noqa: PLC0415
     from bench.prove import cells, schedules  # noqa: PLC0415
     from bench.prove.properties import PROPERTIES  # noqa: PLC0415
 
     if breaks is not None and breaks not in PROPERTIES:
         raise UsageError("unknown property", "--break", f"one of {', '.join(PROPERTIES)}", repr(breaks))
     began = time.monotonic()
-    proof = cells.prove_one(asked)
+
+    def tell(states: int) -> None:
+        if time.monotonic() - began > PATIENCE_S:
+            say(f"{states:,} states so far")
+
+    proof = cells.prove_one(asked, progress=tell)
     seconds = time.monotonic() - began
     row = cells.row_of(proof, alike)
     worst = breaks or next(iter(proof.broken), None)
