@@ -15,7 +15,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-faults pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-decode perf-faults pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -54,6 +54,9 @@ perf-compile: setup ## time the compilation of every kernel, from cold and from 
 
 perf-stages: setup ## time each stage of a block's replay
 	@$(BIN)/python -m bench.yardstick.stages
+
+perf-decode: setup ## time the reading of a trace's file beside its translation, and print the ratio
+	@$(BIN)/python -m bench.yardstick.decode $(ARGS)
 
 perf-faults: setup ## time the fault path: a storm, MULTI faults, every policy in a long burst (minutes)
 	@$(BIN)/python -m bench.yardstick.faults $(ARGS)

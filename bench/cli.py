@@ -31,7 +31,7 @@ COMMANDS = {
     "costs": ("catalogues", "costs", "What things cost in simulated time."),
     "scenarios": ("catalogues", "scenarios", "How a trace is turned into faults."),
     "traces": ("traces", "traces", "The traces: bundled ones, and files."),
-    "capture": ("traces", "capture", "Record a trace on this machine."),
+    "capture": ("capture", "capture", "Record a trace on this machine."),
 }
 
 
