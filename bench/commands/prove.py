@@ -260,5 +260,6 @@ def follow(path: Path, policy_files: tuple[Path, ...], full: bool, as_json: bool
     if parts:
         click.echo(f"\nsmmubench: the schedule parts from the model: {parts}", err=True)
         return 1
-    click.echo(f"\nfollowed {len(steps)} steps to the same state: {schedule.state}")
+    click.echo(f"\nfollowed {len(steps)} steps to the same state:")
+    print_pairs([("then", schedule.state)])
     return 0

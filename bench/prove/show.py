@@ -17,6 +17,9 @@ from bench.table import shape_of
 from bench.units import show_ns
 from smmucore.hardware import find
 
+#: Steps that change nothing outside their pass.
+_QUIET = ("READ", "CHECK", "LOG", "SPEND", "enters the handler")
+
 
 def print_rows(rows: Sequence[Row], seconds: float) -> None:
     """Print many cells, and what they took."""
@@ -106,7 +109,7 @@ def print_proof(proof: Proof, row: Row, schedule: Schedule | None, seconds: floa
     if schedule is not None:
         click.echo(f"\nshortest schedule that breaks {schedule.breaks}:")
         print_steps(schedule.steps, schedule.repeats_from, full)
-        click.echo(f"  then: {schedule.state}")
+        print_pairs([("then", schedule.state)])
 
 
 def _property(name: str, row: Row) -> tuple[str, str, str]:
@@ -114,7 +117,7 @@ def _property(name: str, row: Row) -> tuple[str, str, str]:
 
 
 def print_steps(steps: Sequence[Told], repeats_from: int = -1, full: bool = False) -> None:
-    """Print numbered steps; unless `full`, those in a row that change nothing share a line."""
+    """Print numbered steps; unless `full`, reads and prints in a row that change nothing share a line."""
     rows: list[tuple[str, str, str]] = []
     first = 0
     while first < len(steps):
@@ -133,7 +136,8 @@ def print_steps(steps: Sequence[Told], repeats_from: int = -1, full: bool = Fals
 
 
 def _joins(before: Told, step: Told) -> bool:
-    return before.who == step.who and not before.then
+    quiet = before.what.startswith(_QUIET) and step.what.startswith(_QUIET)
+    return before.who == step.who and not before.then and quiet
 
 
 def print_search(made: Search, chips: Sequence[str], faults: int, seconds: float) -> None:
