@@ -71,6 +71,8 @@ class Row:
         What sgfsr, sgfar, sgfsynr0 and sgfsynr1 hold at the end.
     end_ns : int
         When the last transaction and the last context ended.
+    proved : str or None
+        The worst verdict that any order of a few faults can have (`bench.prove`), where that was asked.
     """
 
     policy: str
@@ -88,6 +90,7 @@ class Row:
     heartbeat_ns: Percentiles | None
     global_fault: dict[str, int]
     end_ns: int
+    proved: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain data, the design's names first."""
@@ -103,6 +106,7 @@ class Row:
             "latency_issue_ns": self.latency_issue_ns,
             "fault_ns": self.fault_ns,
             "verdict": self.verdict,
+            **({"proved": self.proved} if self.proved is not None else {}),
             "end_ns": self.end_ns,
             "heartbeat_ns": self.heartbeat_ns,
             "global_fault": self.global_fault,
