@@ -42,6 +42,7 @@ class Block(BaseModel):
     scenario: str
     client: list[str] = [ask.CLIENT]
     hardware: list[str] = list(HARDWARE)
+    policy: list[str] = []  # every one, if none is named
 
 
 class _Matrix(BaseModel):
@@ -115,7 +116,7 @@ def run_block(block: Block, threads: int, progress: Callable[[int], None] | None
         sha256 = case.source.trace.sha256
         before = len(rows)
         tell = None if progress is None else _further(progress, before)
-        for row in grid.compare(case, ask.chosen([]), chips, threads, tell).rows:
+        for row in grid.compare(case, ask.chosen(block.policy), chips, threads, tell).rows:
             rows[row.client, row.hardware, row.policy] = flat(row.to_json())
     return Made(block, sha256, rows)
 
@@ -127,7 +128,7 @@ def _further(progress: Callable[[int], None], before: int) -> Callable[[int, int
 def cells(block: Block) -> int:
     """Return how many rows a block has."""
     chips = ask.presets(block.hardware)
-    return len(block.client) * sum(policy.is_about(chip) for policy in ask.chosen([]) for chip in chips)
+    return len(block.client) * sum(policy.is_about(chip) for policy in ask.chosen(block.policy) for chip in chips)
 
 
 def _place(client: str) -> tuple[int, str]:

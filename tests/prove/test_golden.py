@@ -13,8 +13,8 @@ from bench.prove.properties import PROPERTIES
 from smmucore import hardware, policies
 from smmucore.clients import CLIENTS
 
-GOLDEN = Path(__file__).resolve().parents[2] / "results" / "golden" / "prove.csv"
-MADE_BY = "smmubench policies prove all --hardware all --client all -o results/golden/prove.csv"
+GOLDEN = Path(__file__).resolve().parents[2] / "results" / "golden" / "proofs" / "prove.csv"
+MADE_BY = "smmubench policies prove all --hardware all --client all -o results/golden/proofs/prove.csv"
 EVERY = list(policies.POLICIES.values())
 
 
