@@ -123,6 +123,7 @@ def explain(
         return
     case = runner.case
     click.echo(f"fault {fault} of {watched.outcome.faults.size:,}: {fate(row)}\n")
+    lines = story.shortened(lines)
     shown = lines[: story.MOST]
     print_table(
         ("from issue", "lasts", "who", "what"),

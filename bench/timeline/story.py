@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bench.timeline.spans import TIMES, Span, spans
+from bench.timeline.spans import STATES, TIMES, Span, spans
 from bench.timeline.watch import Watched
+from smmucore import contexts as cpu
 from smmucore.registers import FSR, FSYNR0
 
 if TYPE_CHECKING:
     from smmucore.clients import Client
     from smmucore.policy import Policy
 
-#: Steps of other passes between the fault's own events are told one by one up to so many, and counted beyond.
+#: Lines that the terminal gets.
 MOST = 400
 
 _REGISTERS = ("FSR", "SCTLR")
@@ -56,10 +58,49 @@ def story(watched: Watched, number: int, policy: Policy, client: Client) -> list
     told += [
         Line(span.begin, span.end - span.begin, _of(span), span.name)
         for span in spans(watched, policy, client)
-        if _tells(span, watched.begin)
+        if _tells(span, watched.moments[0].t)
     ]
     told.sort(key=lambda line: (line.t, line.lasts >= 0 and not line.who.startswith("bank")))
     return told
+
+
+def shortened(lines: list[Line]) -> list[Line]:
+    """Tell entries that are as the one before only once, and then how often.
+
+    Parameters
+    ----------
+    lines : list of Line
+        From `story`.
+
+    Returns
+    -------
+    list of Line
+        Stretches from one entry to the next of which several in a row have the same lines, with the same
+        durations, are there once, with a line that counts the others.
+    """
+    starts = [k for k, line in enumerate(lines) if line.what == STATES[cpu.ENTRY]]
+    if not starts:
+        return lines
+    made = lines[: starts[0]]
+    stretches = [lines[a:b] for a, b in pairwise([*starts, len(lines)])]
+    number = 0
+    while number < len(stretches):
+        same = 1
+        first = _pattern(stretches[number])
+        while number + same < len(stretches) and _pattern(stretches[number + same]) == first:
+            same += 1
+        made += stretches[number]
+        if same > 1:
+            begins = stretches[number + 1][0].t
+            ends = stretches[number + same][0].t if number + same < len(stretches) else lines[-1].t
+            again = f"the same from entry to exit, {same - 1:,} times more"
+            made.append(Line(begins, ends - begins, stretches[number][0].who, again))
+        number += same
+    return made
+
+
+def _pattern(lines: list[Line]) -> list[tuple[int, int, str, str]]:
+    return [(line.t - lines[0].t, line.lasts, line.who, line.what) for line in lines]
 
 
 def _who(name: str, stream: str, bank: int) -> str:
