@@ -135,6 +135,8 @@ def explain(
     )
     if len(lines) > len(shown):
         click.echo(f"... and {len(lines) - len(shown):,} lines more: --json, or smmubench timeline")
+    if watched.cut:
+        click.echo(f"... and what came between {watch.MOST:,} moments and the fault's own last ones")
     click.echo()
     print_pairs(
         [
