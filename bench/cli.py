@@ -28,6 +28,8 @@ COMMANDS = {
     "sensitivity": ("sensitivity", "sensitivity", "Over which costs the headline orderings hold."),
     "window": ("window", "window", "What faults do that come between a read of FSR and its clear."),
     "faults": ("faults", "faults", "The faults of a kernel log, decoded, and a burst of them replayed."),
+    "timeline": ("timeline", "timeline", "What happened when, as a file that Perfetto opens."),
+    "explain": ("timeline", "explain", "One fault's story, step by step with times."),
     "reach": ("reach", "reach", "TLB reach: hits of every TLB size, by page size."),
     "policies": ("policies", "policies", "The ways of handling a context fault."),
     "hardware": ("catalogues", "hardware", "The hardware presets."),

@@ -23,7 +23,7 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
 from smmucore.mmu import SpaceError
 from smmucore.policy import Policy
-from smmucore.sim import Events
+from smmucore.sim import Events, Sim
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
 from smmucore.streams import StreamTable
 
@@ -158,6 +158,13 @@ class Runner:
         outcome = self._simulate(self.injection, policy, self.case.client, hardware, progress)
         return self._row(policy, hardware, outcome)
 
+    def outcome(
+        self, policy: Policy, hardware: Hardware, watch: Callable[[Sim], int] | None = None
+    ) -> Outcome:
+        """Run one cell, and return what the model gave; `watch` is told of every pause (`simulate`)."""
+        tbus.check(self.case.tbus, hardware)
+        return self._simulate(self.injection, policy, self.case.client, hardware, watch=watch)
+
     def faultfree(self, hardware: Hardware) -> int:
         """Return the makespan without the scenario: same trace, pace, hardware and costs.
 
@@ -209,6 +216,7 @@ class Runner:
         client: Client,
         hardware: Hardware,
         progress: Callable[[int], None] | None = None,
+        watch: Callable[[Sim], int] | None = None,
     ) -> Outcome:
         case = self.case
         setup = Setup(
@@ -227,7 +235,7 @@ class Runner:
             seed=case.seed,
         )
         try:
-            return simulate(setup, self._events(made), progress)
+            return simulate(setup, self._events(made), progress, watch)
         except SpaceError as error:
             raise UsageError(
                 "spaces that no SMMU has", case.source.trace.path, error.expected, error.found

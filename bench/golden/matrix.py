@@ -128,7 +128,9 @@ def _further(progress: Callable[[int], None], before: int) -> Callable[[int, int
 def cells(block: Block) -> int:
     """Return how many rows a block has."""
     chips = ask.presets(block.hardware)
-    return len(block.client) * sum(policy.is_about(chip) for policy in ask.chosen(block.policy) for chip in chips)
+    return len(block.client) * sum(
+        policy.is_about(chip) for policy in ask.chosen(block.policy) for chip in chips
+    )
 
 
 def _place(client: str) -> tuple[int, str]:

@@ -17,8 +17,8 @@ from bench.rows import METADATA_KEY
 #: Columns of a row that say what it is of, and are no values.
 _AXES = {"policy", "hardware", "client", "scenario", "costs", "seed", "cost", "trace", "cell", "status",
          "error", "model", "trace_sha256", "streams"}  # fmt: skip
-#: What a history is asked for: exact integers that people follow.
-_WORDS = {"verdict"}
+#: Values that are words; every other value that people follow is an exact integer.
+_WORDS = {"verdict", "proved"}
 
 
 def add(db: Any, path: Path, commit: str, at: datetime | None = None) -> tuple[str, int, int]:
