@@ -57,7 +57,7 @@ LATENCY_COLUMNS = {
     "stream": "stream ID",
     "heartbeat": "whether the stream is a scenario's heartbeat and no stream of the trace",
     "clock": "intended: from the intended issue time; issue: from the actual one",
-    "latency_ns": "upper end of the histogram's bucket, ns: high by at most 1/64, at most the stream's maximum",
+    "latency_ns": "upper end of the histogram's bucket, ns: high by at most 1/64, never past the maximum",
     "count": "translations in the bucket",
     "cumulative": "share of the stream's translations that took at most latency_ns, 0 to 1",
 }

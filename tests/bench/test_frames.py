@@ -67,10 +67,10 @@ def test_percentiles_read_off_the_distribution_are_the_rows(spread, rows):
     own = merged(spread[~spread["heartbeat"]])
     for policy, mine in own[own["clock"] == "intended"].groupby("policy"):
         for name, share in RANKS.items():
-            first = mine["latency_ns"].to_numpy()[
-                np.searchsorted(mine["cumulative"].to_numpy(), share - 1e-12)
-            ]
-            assert first == rows.loc[policy, f"latency_ns.{name}"], (policy, name)
+            at = np.searchsorted(mine["cumulative"].to_numpy(), share - 1e-9)
+            # Each stream's highest bucket ends at its own maximum: lower by at most 1/64.
+            first, asked = mine["latency_ns"].iloc[at], rows.loc[policy, f"latency_ns.{name}"]
+            assert first <= asked <= first * 65 / 64 + 1, (policy, name)
 
 
 def test_a_distribution_counts_every_translation_once(spread, rows):
