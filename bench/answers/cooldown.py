@@ -22,7 +22,7 @@ COLUMNS = {
     "hardware": "preset",
     "cooldown_ns": "stall is off until so long after the last fault, ns",
     "gap_ns": "time from one fault of the burst to the next, ns",
-    "stalled": "faults whose transaction stalled and was resumed",
+    "stalled": "faults whose transaction stalled and was resumed; each is captured in a dump",
     "timeouts": "deadlines of 10 ms that the innocent stream missed",
     "stalled_ns": "time with SS set, ns",
     "stalled_percent": "the same, in percent of the run",
@@ -35,7 +35,7 @@ def answer(question: Question, asking: Asking) -> Answer:
     cooldowns = FEW_COOLDOWNS if asking.quick else COOLDOWNS
     gaps = FEW_GAPS if asking.quick else GAPS
     wanted = [
-        Cell("P9", _scenario(gap), changes=(f"cooldown={exact_ns(cooldown)}", KEPT),
+        Cell("P9", _scenario(gap), client="adreno-cooldown", changes=(f"cooldown={exact_ns(cooldown)}", KEPT),
              axes={"cooldown": cooldown, "gap": gap})
         for cooldown in cooldowns
         for gap in gaps

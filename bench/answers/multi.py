@@ -47,10 +47,11 @@ def answer(question: Question, asking: Asking) -> Answer:
                 })  # fmt: skip
     frame = pd.DataFrame(rows)
     table = []
-    for (title, policy), mine in frame.groupby(["title", "policy"], sort=False):
+    for key, mine in frame.groupby(["title", "policy"], sort=False):
+        title, policy = map(str, key)
         worst = mine.sort_values("value", ascending=False).iloc[0]
         at = show_ns(int(worst["gap_ns"])) if worst["value"] else "-"
-        table.append((str(title), str(policy), str(worst["value"]), at, str(mine["lost"].max())))
+        table.append((title, policy, str(worst["value"]), at, str(mine["lost"].max())))
     told = frame["recorded"] + frame["coalesced"] + frame["lost"]
     kept = int((told == frame["injected"]).sum())
     headings = ("setting", "policy", f"most, of {faults}", "at a gap of", "lost at most")

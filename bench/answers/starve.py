@@ -8,7 +8,8 @@ from bench.answers.base import Answer, Asking, Cell, Question
 from bench.run import Row
 from bench.units import exact_ns, show_count, show_ns
 
-POLICIES = ("P1", "P4", "P8", "P9")
+#: Policy -> the driver of its time.
+DRIVERS = {"P1": "adreno-worker", "P4": "adreno-worker", "P8": "adreno-inline", "P9": "adreno-cooldown"}
 #: Faults that come close together, each of which stalls and keeps its slot: a TBU has 128 for reads.
 DEPTHS = (1, 2, 4, 8, 16, 32, 48, 64, 80, 96, 104, 112, 116, 120, 124, 126, 127, 128, 130, 140, 160, 200)
 FEW = (1, 32, 96, 127, 128, 160)
@@ -17,6 +18,7 @@ GAP, EVERY, DEADLINE = 500, 20_000, 10_000_000
 COLUMNS = {
     "policy": "id of the policy",
     "hardware": "preset",
+    "client": "the driver of the policy's time",
     "faults": "transactions that fault, 500 ns apart; where they stall, each holds a slot",
     "slots": "read slots of the TBU",
     "beat_p50_ns": "median latency of the innocent stream, ns",
@@ -33,8 +35,8 @@ def answer(question: Question, asking: Asking) -> Answer:
     depths = FEW if asking.quick else DEPTHS
     beat = f"heartbeat:every={exact_ns(EVERY)},deadline={exact_ns(DEADLINE)}"
     wanted = [
-        Cell(policy, f"burst:n={n},gap={exact_ns(GAP)}+{beat}", axes={"faults": n})
-        for policy in POLICIES
+        Cell(policy, f"burst:n={n},gap={exact_ns(GAP)}+{beat}", client=client, axes={"faults": n})
+        for policy, client in DRIVERS.items()
         for n in depths
     ]
     made = asking.outcomes(wanted)
@@ -61,6 +63,7 @@ def _row(row: Row, faults: int, slots: int) -> dict[str, object]:
     return {
         "policy": row.policy,
         "hardware": row.hardware,
+        "client": row.client,
         "faults": faults,
         "slots": slots,
         "beat_p50_ns": beat["p50"],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
-from bench.answers.base import Answer, Asking, Cell, Question, share
+from bench.answers.base import Answer, Asking, Cell, Question
 from bench.run import Row
 from bench.units import exact_ns, show_count, three_digits
 
@@ -28,12 +31,13 @@ COLUMNS = {
     "client": "who resumes",
     "faults_per_s": "faults of the burst, a second",
     "gap_ns": "time from one fault to the next, ns",
-    "irq_percent": "CPU time in hard interrupts, in percent of one CPU over the run",
+    "irq_percent": "CPU time in hard interrupts, in percent of one CPU over window_ns",
     "cpu_percent": "the same of all contexts: hard interrupt, thread, worker",
     "irq_per_fault": "hard interrupts for each recorded fault",
-    "saturated": "whether the run took more than 1.1 times as long as the faults took to come",
+    "saturated": "whether the last fault was done with later than 1.1 times the burst's length",
+    "coalesced": "faults told only by MULTI: a policy follows them only in that sense",
+    "window_ns": "from the first fault to the end of the last handler, or of the burst, ns",
     "verdict": "see `smmubench compare`",
-    "end_ns": "end of the run, simulated ns",
 }
 
 
@@ -49,36 +53,41 @@ def answer(question: Question, asking: Asking) -> Answer:
     ]
     made = asking.outcomes(wanted)
     frame = pd.DataFrame(
-        [_row(row, cell.axes["gap"]) for (_, row, _), cell in zip(made, wanted, strict=True)]
+        [
+            _row(row, outcome.faults, cell.axes["gap"])
+            for (_, row, outcome), cell in zip(made, wanted, strict=True)
+        ]
     )
     table = [_summary(name, mine) for name, mine in frame.groupby(["client", "policy"], sort=False)]
     headings = ("client", "policy", "first rate it cannot follow", "interrupts/fault there", "worst verdict")
     return Answer(question, asking, frame, COLUMNS, headings, table, asking.manifest(made[0][0], wanted), (
-        f"A burst of {FAULTS} faults at each rate. A policy is saturated at the first rate at which the run "
-        f"takes more than {LATE} times as long as its faults took to come; the trace itself may be "
-        "what takes "
-        "longer, which is not counted.",
-        "adreno-nodump: a crash dump exists already, so no fault is captured; with a first dump see "
-        "question 8.",
+        f"A burst of {FAULTS} faults at each rate, after which nothing comes. A policy is saturated "
+        "at the first "
+        f"rate at which the last fault is done with later than {LATE} times the length of the burst.",
+        "P1 never stalls: what comes while a fault is outstanding is told by MULTI alone (`coalesced`), and "
+        "P9 stalls only the first of a burst; neither follows the faults one by one.",
+        "adreno-nodump: a crash dump exists already, so no fault is captured; question 8 has the first.",
         "The ratelimit suppresses all but ten reports; question 5 has what a printed one costs.",
     ))  # fmt: skip
 
 
-def _row(row: Row, gap: int) -> dict[str, object]:
+def _row(row: Row, told: Any, gap: int) -> dict[str, object]:
     c = row.counters
-    came = max(FAULTS * gap, c["faultfree_makespan_ns"])
+    ends = np.maximum(told["t_handler_end"], np.maximum(told["t_resumed"], told["t_retired"]))
+    window = max(int(ends.max()) - int(told["t_arrived"].min()), FAULTS * gap)
     return {
         "policy": row.policy,
         "hardware": row.hardware,
         "client": row.client,
         "faults_per_s": 1e9 / gap,
         "gap_ns": gap,
-        "irq_percent": share(row, "cpu_irq_ns"),
-        "cpu_percent": share(row, "cpu_irq_ns", "cpu_thread_ns", "cpu_work_ns"),
+        "irq_percent": 100 * c["cpu_irq_ns"] / window,
+        "cpu_percent": 100 * sum(c[f"cpu_{name}_ns"] for name in ("irq", "thread", "work")) / window,
         "irq_per_fault": c["irq_entries"] / max(c["faults_recorded"], 1),
-        "saturated": row.end_ns > LATE * came or c["transactions_pending"] > 0,
+        "saturated": window > LATE * FAULTS * gap or c["transactions_pending"] > 0,
+        "coalesced": c["faults_coalesced"],
+        "window_ns": window,
         "verdict": row.verdict,
-        "end_ns": row.end_ns,
     }
 
 
