@@ -24,6 +24,8 @@ COMMANDS = {
     "sensitivity": ("sensitivity", "sensitivity", "Over which costs the headline orderings hold."),
     "window": ("window", "window", "What faults do that come between a read of FSR and its clear."),
     "faults": ("faults", "faults", "The faults of a kernel log, decoded, and a burst of them replayed."),
+    "answer": ("report", "answer", "One of the fifteen questions: its table and its figure."),
+    "report": ("report", "report", "Every answer in one HTML file; or a page of saved runs."),
     "reach": ("reach", "reach", "TLB reach: hits of every TLB size, by page size."),
     "policies": ("policies", "policies", "The ways of handling a context fault."),
     "hardware": ("catalogues", "hardware", "The hardware presets."),

@@ -70,7 +70,7 @@ class Asking:
     seed: int = 0
     against: str | None = None
     threads: int = 1
-    progress: Report | None = None
+    progress: Report | None = field(default=None, compare=False)
 
     @cached_property
     def _source(self) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
@@ -60,8 +61,8 @@ def cells(asking: Asking) -> list[Cell]:
     return [Cell(p, ask.SCENARIO, h.name) for h in chips for p in ids if POLICIES[p].is_about(h)]
 
 
-@lru_cache(maxsize=1)
-def rows(asking: Asking) -> tuple[pd.DataFrame, pd.DataFrame, list[Row], dict[str, object]]:
+@lru_cache(maxsize=2)
+def rows(asking: Asking) -> tuple[pd.DataFrame, pd.DataFrame, list[Row], dict[str, Any]]:
     """Return a row a run, the distributions of `DRAWN` on the first part, the runs, and the manifest."""
     wanted = cells(asking)
     made = asking.outcomes(wanted)

@@ -7,7 +7,15 @@ function says which columns it reads.  `bench.pictures.save` writes a figure as 
 from __future__ import annotations
 
 from bench.plots.bars import change_bars, console_bars, detector_bars, tornado
-from bench.plots.curves import capture_cost, context_cdf, gmu_deadline, latency_cdf, multi_window, storm_curve
+from bench.plots.curves import (
+    capture_cost,
+    context_cdf,
+    gmu_deadline,
+    latency_cdf,
+    multi_window,
+    percentile_dots,
+    storm_curve,
+)
 from bench.plots.maps import cooldown_map, percentile_table
 from bench.plots.tlbs import paging_batch, reach_curve, unmap_cost, what_if
 
@@ -22,6 +30,7 @@ __all__ = [
     "latency_cdf",
     "multi_window",
     "paging_batch",
+    "percentile_dots",
     "percentile_table",
     "reach_curve",
     "storm_curve",

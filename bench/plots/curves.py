@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.plots.style import SIZE, SOFT, dress, legend, mark, new, policy_looks, times, tip
+from bench.plots.style import GRID, SIZE, SOFT, dress, legend, look, mark, new, policy_looks, times, tip
 from bench.units import show_count, show_ns
 
 if TYPE_CHECKING:
@@ -312,4 +312,36 @@ def capture_cost(frame: pd.DataFrame) -> Figure:
     mark(left, OOB, "GMU out-of-band, 10 ms")
     mark(left, HFI, "HFI, 1 s")
     legend(right, loc="best")
+    return figure
+
+
+def percentile_dots(frame: pd.DataFrame) -> Figure:
+    """Draw percentiles of latency as dots on a line, a row a run.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``policy, hardware, scenario, latency_ns.p50`` and the other percentiles, of `bench.load_runs`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        At most 40 rows: the ones that wait longest at p99.
+    """
+    names = ("p50", "p90", "p99", "p99.9", "max")
+    shown = frame.sort_values("latency_ns.p99").tail(40)
+    figure, axes = new(height=1.3 + 0.24 * len(shown))
+    axis = axes[0, 0]
+    y = np.arange(len(shown))
+    spread = shown[[f"latency_ns.{name}" for name in names]].clip(lower=1).to_numpy(float)
+    axis.hlines(y, spread[:, 0], spread[:, -1], color=GRID, linewidth=2, zorder=1)
+    for k, name in enumerate(names):
+        (dots,) = axis.plot(spread[:, k], y, label=name, **look(k + 1).line(linestyle="none", markersize=5.5))
+        labels = zip(shown["policy"], shown["hardware"], shown["scenario"], spread[:, k], strict=True)
+        tip(dots, [f"{p} on {h}, {s}: {name} {show_ns(ns)}" for p, h, s, ns in labels])
+    axis.set_yticks(y, [f"{p}, {h}" for p, h in zip(shown["policy"], shown["hardware"], strict=True)])
+    axis.set_xscale("log")
+    times(axis)
+    dress(axis, "latency from intended issue [simulated, log.]", "")
+    legend(axis, loc="lower right", ncols=5)
     return figure

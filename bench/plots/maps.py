@@ -36,7 +36,7 @@ def cooldown_map(frame: pd.DataFrame) -> Figure:
     share = table["stalled_percent"].loc[cooldowns, gaps].to_numpy(float)
     figure, axes = new(height=1.5 + 0.42 * len(cooldowns))
     axis = axes[0, 0]
-    mesh = axis.pcolormesh(share, cmap="cividis", vmin=0, vmax=100, edgecolors="white", linewidth=1)
+    mesh = axis.pcolormesh(share, cmap="cividis", vmin=0, vmax=100, edgecolors="#FFFFFE", linewidth=1)
     for y, cooldown in enumerate(cooldowns):
         for x, gap in enumerate(gaps):
             cell = frame[(frame["cooldown_ns"] == cooldown) & (frame["gap_ns"] == gap)].iloc[0]
@@ -47,7 +47,7 @@ def cooldown_map(frame: pd.DataFrame) -> Figure:
                 ha="center",
                 va="center",
                 fontsize=SIZE - 2.5,
-                color="#FFFFFF" if share[y, x] < 50 else "#000001",
+                color="#FFFFFE" if share[y, x] < 50 else "#000001",
             )
             tip(
                 text,
