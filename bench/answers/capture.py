@@ -14,7 +14,8 @@ DRIVERS = {"P4": "adreno-worker", "P8": "adreno-inline", "P9": "adreno-cooldown"
 MS = 1_000_000
 CAPTURES = tuple(n * MS for n in (1, 2, 5, 8, 10, 12, 15, 20, 50, 100, 200, 500))
 FEW = tuple(n * MS for n in (2, 20, 200))
-SCENARIO = "burst:n=200,gap=500ns+heartbeat:every=100us"
+#: Beats go on for 600 ms, longer than any capture.
+SCENARIO = "burst:n=200,gap=500ns+heartbeat:every=100us,n=6000"
 #: K7.
 HFI = 1_000_000_000
 

@@ -13,7 +13,8 @@ DRIVERS = {"P1": "adreno-worker", "P4": "adreno-worker", "P8": "adreno-inline", 
 #: Faults that come close together, each of which stalls and keeps its slot: a TBU has 128 for reads.
 DEPTHS = (1, 2, 4, 8, 16, 32, 48, 64, 80, 96, 104, 112, 116, 120, 124, 126, 127, 128, 130, 140, 160, 200)
 FEW = (1, 32, 96, 127, 128, 160)
-GAP, EVERY, DEADLINE = 500, 20_000, 10_000_000
+#: Beats go on for 30 ms, longer than a capture.
+GAP, EVERY, BEATS, DEADLINE = 500, 20_000, 1_500, 10_000_000
 
 COLUMNS = {
     "policy": "id of the policy",
@@ -33,7 +34,7 @@ COLUMNS = {
 def answer(question: Question, asking: Asking) -> Answer:
     """Run a burst of each depth beside a heartbeat."""
     depths = FEW if asking.quick else DEPTHS
-    beat = f"heartbeat:every={exact_ns(EVERY)},deadline={exact_ns(DEADLINE)}"
+    beat = f"heartbeat:every={exact_ns(EVERY)},n={BEATS},deadline={exact_ns(DEADLINE)}"
     wanted = [
         Cell(policy, f"burst:n={n},gap={exact_ns(GAP)}+{beat}", client=client, axes={"faults": n})
         for policy, client in DRIVERS.items()

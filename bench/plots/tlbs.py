@@ -58,7 +58,7 @@ def reach_curve(frame: pd.DataFrame) -> Figure:
         row[0].set_ylim(0, 1.04)
         row[1].set_ylim(bottom=0)
         dress(row[0], "TLB entries [log.]", "hit ratio", f"{trace} ({kind})")
-        dress(row[1], "reach = entries x page [log.]", "ns an access")
+        dress(row[1], "reach = entries x page [log.]", "time of an access [ns]")
         ticks = [1, 16, 256, 4096, 65536]
         row[0].set_xticks(ticks, [str(n) if n < 1024 else f"{n // 1024}k" for n in ticks])
     sizes(axes[-1, 1])

@@ -51,6 +51,7 @@
   const aloud = document.getElementById("told");
   const NEAR = 22;
   let told = null;
+  let byKey = false;
   const hide = () => {
     if (told) told.classList.remove("told");
     told = null;
@@ -84,6 +85,7 @@
       return best;
     };
     const look = (event) => {
+      byKey = false;
       const at = event.target.closest("[data-tip]") || nearest(event.clientX, event.clientY);
       if (at) show(at, event.clientX, event.clientY);
       else hide();
@@ -97,6 +99,7 @@
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step || !points.length) return undefined;
       event.preventDefault();
+      byKey = true;
       const at = points.indexOf(told);
       const point = points[(at < 0 ? (step > 0 ? 0 : points.length - 1) : at + step + points.length) % points.length];
       point.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -105,5 +108,9 @@
       return undefined;
     });
   }
-  addEventListener("scroll", hide, { passive: true, capture: true });
+  // A key may have scrolled a point into sight: its words go with it.
+  addEventListener("scroll", () => {
+    if (byKey && told) show(told, ...middle(told));
+    else hide();
+  }, { passive: true, capture: true });
 })();
