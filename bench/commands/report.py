@@ -11,6 +11,7 @@ import click
 from bench import ask, options, pictures, profiles
 from bench.errors import UsageError, unknown
 from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
 
 if TYPE_CHECKING:
     from bench.answers.base import Answer, Asking
@@ -219,4 +220,4 @@ def _save(made: Answer, out: Path) -> None:
         write(made.frame.to_csv(index=False, lineterminator="\n"), out)
     else:
         pictures.save(made.figure(), out)
-    click.echo(f"smmubench: saved {out}", err=True)
+    say(f"saved {out}")
