@@ -79,7 +79,7 @@ def pandas() -> str:
             MADE,
             "# From Python\n",
             "    import bench\n",
-            '    runs = bench.compare("qemu-virtio-gpu", policies=["P4", "P8"], scenario="burst:n=1k,gap=100us")',
+            '    runs = bench.compare("qemu-virtio-gpu", policies=["P4", "P8"], scenario="burst:n=1k")',
             '    saved = bench.load_runs("runs")        # what compare saved: a file, a folder, or a sweep',
             '    told = bench.faults(policies=["P8"])   # a row a fault',
             '    spread = bench.latency(policies=["P8"])  # whole distributions, a row a bucket\n',

@@ -32,8 +32,11 @@ SHAPES = {
 WIDE = 120
 
 
+#: The longest word, where there is little room.
+SHORT = {"line-disabled": "disabled"}
+
 #: What goes first where even the narrow table does not fit.
-DISPENSABLE = ("p50", "ign", "p99", "spur", "lost", "CPU%")
+DISPENSABLE = ("proved", "p50", "ign", "p99", "spur", "lost", "CPU%")
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -50,20 +53,31 @@ def print_result(console: Console, result: Result) -> None:
     last = max(
         len(shape) + 1 + len(row.verdict) for (shape, _), row in zip(verdicts, result.rows, strict=True)
     )
+    proofs = [_proved(row, wide) for row in result.rows]
+    if any(row.proved is not None for row in result.rows):
+        names.append("proved")
+        widths["proved"] = max(len("proved"), *map(len, proofs))
     dropped = []
     for name in DISPENSABLE:
         if sum(widths[n] + 1 for n in names) + last > console.width and name in names:
             names.remove(name)
             dropped.append(name)
+    told = "proved" in names
+    names = [name for name in names if name != "proved"]
     header = " ".join(_pad(name, name, widths) for name in names)
-    console.print(Text(f"{header} verdict", style="bold"), overflow="ignore", no_wrap=True, crop=False)
+    header += f" {'verdict':<{last}} proved" if told else " verdict"
+    console.print(Text(header, style="bold"), overflow="ignore", no_wrap=True, crop=False)
     chip = ""
-    for row, cell, (shape, style) in zip(result.rows, cells, verdicts, strict=True):
+    for row, cell, (shape, style), proof in zip(result.rows, cells, verdicts, proofs, strict=True):
         if row.hardware != chip:
             chip = row.hardware
             console.print(Text.assemble((chip, "bold cyan"), (f"  {find(chip).title}", "cyan")))
         line = " ".join(_pad(name, cell[name], widths) for name in names)
-        text = Text.assemble(f"{line} ", (f"{shape} {row.verdict}", style))
+        word = f"{shape} {row.verdict}"
+        text = Text.assemble(f"{line} ", (word, style))
+        if told:
+            text.append(" " * (last - len(word) + 1))
+            text.append(proof, SHAPES[row.proved][2] if row.proved else "dim")
         console.print(text, overflow="ignore", no_wrap=True, crop=False)
     console.print()
     if not wide:
@@ -72,6 +86,12 @@ def print_result(console: Console, result: Result) -> None:
         console.print(Text(hint, style="dim"))
     print_pairs(footer(result))
     _legend(console, result.rows)
+
+
+def _proved(row: Row, wide: bool) -> str:
+    """Write what was proved; a dash where nothing was."""
+    word = row.proved or "-"
+    return word if wide else SHORT.get(word, word)
 
 
 def _pad(name: str, text: str, widths: Mapping[str, int]) -> str:
@@ -135,7 +155,7 @@ def _legend(console: Console, rows: Sequence[Row]) -> None:
 
     from smmucore.verdict import VERDICTS  # noqa: PLC0415
 
-    seen = {row.verdict for row in rows}
+    seen = {verdict for row in rows for verdict in (row.verdict, row.proved)}
     for verdict, meaning in VERDICTS.items():
         if verdict in seen:
             shape, style = shape_of(verdict, console.encoding)
@@ -150,8 +170,17 @@ def footer(result: Result) -> list[tuple[str, str]]:
         *case_footer(result.manifest),
         ("span", f"last access's end, as a multiple of the fault-free {show_ns(free)}"),
         ("p50 ..", "latencies from intended issue, the trace's streams together"),
+        *_proof_note(result),
         *([("beat", beat)] if any(row.heartbeat_ns for row in result.rows) else []),
     ]
+
+
+def _proof_note(result: Result) -> list[tuple[str, str]]:
+    if "proved_faults" not in result.manifest:
+        return []
+    faults = result.manifest["proved_faults"]
+    text = f"the worst verdict of any order of up to {faults} faults on one bank (`smmubench policies prove`)"
+    return [("proved", text)]
 
 
 def case_footer(m: Mapping[str, Any]) -> list[tuple[str, str]]:

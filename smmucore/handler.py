@@ -25,7 +25,10 @@ STORM_ENTRIES = 8
 
 @kernel
 def run_context(sim, c, horizon):
-    """Let context `c` act, and go on acting until `horizon` or until it has touched anything else."""
+    """Let context `c` have its next effect, and go on until `horizon` or until it has touched anything else.
+
+    With a horizon in the past, and steps without `more`, it has that one effect: so `explore` steps it.
+    """
     host = sim.host
     contexts = host.contexts
     ctx = contexts[c]
@@ -35,7 +38,7 @@ def run_context(sim, c, horizon):
         if k != c and (contexts[k].on_cpu or contexts[k].state == cpu.DELIVERY):
             horizon = min(horizon, contexts[k].t_next if k > c else contexts[k].t_next - 1)
     alone = True
-    while alone and ctx.t_next <= horizon and host.clock.stop == RUNNING:
+    while alone:
         now = ctx.t_next
         if ctx.state == cpu.STEP and host.steps[ctx.pc].more > 0 and host.plan.sleeps_after == 0:
             now = dispatch.read_on(host.steps, ctx, host.cost, host.counters, now, horizon)
@@ -59,6 +62,7 @@ def run_context(sim, c, horizon):
                 alone = ctx.kind == cpu.HARD_IRQ
                 b = ctx.bank
                 bank = host.banks[b]
+                alone = alone and ctx.t_next <= horizon and host.clock.stop == RUNNING
                 continue
             if consequence == dispatch.SPINS:
                 ctx.state = cpu.SPIN
@@ -120,6 +124,7 @@ def run_context(sim, c, horizon):
         else:
             alone = False
             cpu.unmask(host, c, now)
+        alone = alone and ctx.t_next <= horizon and host.clock.stop == RUNNING
 
 
 @kernel

@@ -15,6 +15,7 @@ from bench.output import console, print_json, print_pairs, print_table
 from bench.profiles import Asked
 from bench.progress import say
 from bench.units import show_ns
+from smmucore.clients import CLIENTS
 
 if TYPE_CHECKING:
     from bench.grid import Result
@@ -38,12 +39,19 @@ def compare(
 ) -> None:  # fmt: skip
     """Replay TRACE under each policy on each hardware, and print the headline table.
 
+    Beside each verdict stands the worst one that any order of up to three faults can have: `policies prove`.
+
     TRACE is a file or the name of a bundled trace. Without options, a bundled capture is replayed with 40
     stray accesses of its GPU, 50 us apart (`--scenario burst:n=40,gap=50us`).
     """
     _check(out)
     own = ask.users(policy_files)
-    made = _run(trace, ask.chosen(policy, own), hardware, scenario or ask.SCENARIO, threads, own, asked)
+    chosen = ask.chosen(policy, own)
+    made = _run(trace, chosen, hardware, scenario or ask.SCENARIO, threads, own, asked)
+    from bench.prove.beside import with_proofs  # noqa: PLC0415
+
+    client, cpus = CLIENTS[made.manifest["client"]], ask.placement(asked["cpus"])
+    made = with_proofs(made, chosen, ask.presets(hardware), client, cpus)
     saved = _save(made, out, as_json)
     if as_json:
         print_json(made.to_json())
@@ -56,7 +64,14 @@ def compare(
 
 
 @click.command()
-@click.argument("trace")
+@click.argument("trace", required=False)
+@click.option(
+    "--schedule",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Instead of a trace: follow what `policies prove -o FILE` has saved.",
+)
+@click.option("--full", is_flag=True, help="Of a schedule, show every step on a line of its own.")
 @click.option("--policy", metavar="P", help="Id or name  [default: P8, or that of --policy-file]")
 @click.option(
     "--hardware",
@@ -69,10 +84,21 @@ def compare(
 @options.case
 @options.output
 def replay(
-    trace: str, policy: str | None, hardware: str, policy_files: tuple[Path, ...], scenario: str | None,
+    trace: str | None, schedule: Path | None, full: bool, policy: str | None, hardware: str,
+    policy_files: tuple[Path, ...], scenario: str | None,
     as_json: bool, out: Path | None, **asked: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
+    if schedule is not None:
+        if trace is not None:
+            raise UsageError(
+                "two things to replay", "--schedule", "a schedule or a trace", f"a trace, {trace}"
+            )
+        from bench.commands.prove import follow  # noqa: PLC0415
+
+        return follow(schedule, policy_files, full, as_json)
+    if trace is None:
+        raise UsageError("nothing to replay", "replay", "a trace, or --schedule FILE", "neither")
     if out is not None:
         _check(out)
     own = ask.users(policy_files)
@@ -85,13 +111,14 @@ def replay(
         _save(made, out, quiet=True)
     if as_json:
         print_json(made.to_json())
-        return
+        return 0
     from bench.table import footer  # noqa: PLC0415
 
     (row,) = made.rows
     _counters(row)
     click.echo()
     print_pairs(footer(made))
+    return 0
 
 
 def _run(

@@ -22,6 +22,9 @@ READERS = {
     "parquet": "traces.importers.parquet_table",
     "rd": "traces.importers.rd",
     "devcore": "traces.importers.devcore",
+    "dmesg": "traces.importers.dmesg",
+    "accelsim": "traces.importers.accelsim",
+    "uvm": "traces.importers.uvm",
 }
 
 

@@ -1,0 +1,1 @@
+"""Proofs: what the graph of every interleaving says of a policy (decision 0010)."""
