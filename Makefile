@@ -15,7 +15,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-decode perf-faults perf-sweep pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-decode perf-faults perf-sweep docs notebooks pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -63,6 +63,13 @@ perf-faults: setup ## time the fault path: a storm, MULTI faults, every policy i
 
 perf-memory: setup ## replay 200 M accesses from a file, and print the memory that takes (minutes)
 	@$(BIN)/python -m bench.yardstick.memory $(ARGS)
+
+docs: setup ## build the documentation as a site, build/site; warnings are errors
+	@$(BIN)/python -m bench.reference
+	@$(BIN)/mkdocs build --strict --quiet && echo "docs: build/site/index.html"
+
+notebooks: setup ## run the notebooks, and write them with their outputs to build/notebooks
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python notebooks/run.py
 
 perf-sweep: setup ## time a 200-cell sweep in one thread and in two, in turn (a quiet machine, a minute)
 	@$(BIN)/python -m bench.yardstick.sweep $(ARGS)

@@ -154,9 +154,20 @@ class Runner:
             An event of the trace cannot be carried out (it names the trace and the event), or a stream is
             placed on a TBU that the hardware has not.
         """
+        return self.row(policy, hardware, self.outcome(policy, hardware, progress))
+
+    def outcome(
+        self, policy: Policy, hardware: Hardware, progress: Callable[[int], None] | None = None
+    ) -> Outcome:
+        """Run one cell; return all of it: histograms, and a story for each fault.
+
+        Raises
+        ------
+        UsageError
+            As `run`.
+        """
         tbus.check(self.case.tbus, hardware)
-        outcome = self._simulate(self.injection, policy, self.case.client, hardware, progress)
-        return self._row(policy, hardware, outcome)
+        return self._simulate(self.injection, policy, self.case.client, hardware, progress)
 
     def outcome(
         self, policy: Policy, hardware: Hardware, watch: Callable[[Sim], int] | None = None
@@ -243,7 +254,8 @@ class Runner:
         except SimulationError as error:
             raise _at_its_row(case.source, made.recipe, error) from None
 
-    def _row(self, policy: Policy, hardware: Hardware, outcome: Outcome) -> Row:
+    def row(self, policy: Policy, hardware: Hardware, outcome: Outcome) -> Row:
+        """Return what a comparison keeps of an outcome."""
         case = self.case
         beats = set(self.injection.heartbeats)
         mine = np.array([stream not in beats for stream in outcome.streams])

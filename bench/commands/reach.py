@@ -10,6 +10,7 @@ import click
 from bench import pictures
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
 from bench.sampling import sampling
 from bench.units import show_count, three_digits
 
@@ -95,7 +96,7 @@ def reach(
         manifest = made[0].manifest if len(made) == 1 else {"traces": [each.manifest for each in made]}
         rows.save(flat, manifest, out)
     if out is not None:
-        click.echo(f"smmubench: {'picture' if picture else 'curves'} saved in {out}", err=True)
+        say(f"{'picture' if picture else 'curves'} saved in {out}")
     if as_json:
         print_json(made[0].to_json() if len(made) == 1 else {"traces": [each.to_json() for each in made]})
     elif len(made) == 1:
