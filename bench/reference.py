@@ -25,21 +25,24 @@ def commands() -> str:
         "# Commands\n",
         "What `--help` prints. Exit status: 0 done, 1 a failed check or a closed pipe, "
         "2 bad usage or input, 130 interrupted.\n",
-        _help(cli, ("smmubench",)),
     ]
-    context = click.Context(cli)
+    context = click.Context(cli, info_name="smmubench", terminal_width=100, max_content_width=100,
+                            **cli.context_settings)  # fmt: skip
+    parts.append(_help(cli, context))
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        parts.append(f"## {name}\n\n{_help(command, ('smmubench', name))}")
+        its = click.Context(command, parent=context, info_name=name)
+        parts.append(f"## {name}\n\n{_help(command, its)}")
         if isinstance(command, click.Group):
             for inner, sub in command.commands.items():
-                parts.append(f"### {name} {inner}\n\n{_help(sub, ('smmubench', name, inner))}")
+                parts.append(
+                    f"### {name} {inner}\n\n{_help(sub, click.Context(sub, parent=its, info_name=inner))}"
+                )
     return "\n".join(parts)
 
 
-def _help(command: click.Command, words: tuple[str, ...]) -> str:
-    context = click.Context(command, info_name=" ".join(words), terminal_width=100, max_content_width=100)
+def _help(command: click.Command, context: click.Context) -> str:
     text = command.get_help(context)
     # The number of CPUs is this machine's.
     return "".join(

@@ -157,9 +157,15 @@ class Runner:
         return self.row(policy, hardware, self.outcome(policy, hardware, progress))
 
     def outcome(
-        self, policy: Policy, hardware: Hardware, progress: Callable[[int], None] | None = None
+        self,
+        policy: Policy,
+        hardware: Hardware,
+        progress: Callable[[int], None] | None = None,
+        watch: Callable[[Sim], int] | None = None,
     ) -> Outcome:
         """Run one cell; return all of it: histograms, and a story for each fault.
+
+        `watch` is told of every pause (`simulate`).
 
         Raises
         ------
@@ -167,14 +173,7 @@ class Runner:
             As `run`.
         """
         tbus.check(self.case.tbus, hardware)
-        return self._simulate(self.injection, policy, self.case.client, hardware, progress)
-
-    def outcome(
-        self, policy: Policy, hardware: Hardware, watch: Callable[[Sim], int] | None = None
-    ) -> Outcome:
-        """Run one cell, and return what the model gave; `watch` is told of every pause (`simulate`)."""
-        tbus.check(self.case.tbus, hardware)
-        return self._simulate(self.injection, policy, self.case.client, hardware, watch=watch)
+        return self._simulate(self.injection, policy, self.case.client, hardware, progress, watch)
 
     def faultfree(self, hardware: Hardware) -> int:
         """Return the makespan without the scenario: same trace, pace, hardware and costs.

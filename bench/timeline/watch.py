@@ -244,7 +244,7 @@ def watch(
     # What has arrived; one that never did is pending in a slot.
     arrived = np.unique(faults["t_arrived"][faults["t_arrived"] >= 0])
     watcher = _Watcher(begin, end, arrived.tolist())
-    outcome = runner.outcome(policy, hardware, watcher)
+    outcome = runner.outcome(policy, hardware, watch=watcher)
     return Watched(
         begin, watcher.end, watcher.moments, watcher.contexts, outcome, watcher.cut, watcher.channels
     )
