@@ -15,7 +15,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-faults pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-decode perf-faults perf-sweep docs notebooks pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -55,11 +55,24 @@ perf-compile: setup ## time the compilation of every kernel, from cold and from 
 perf-stages: setup ## time each stage of a block's replay
 	@$(BIN)/python -m bench.yardstick.stages
 
+perf-decode: setup ## time the reading of a trace's file beside its translation, and print the ratio
+	@$(BIN)/python -m bench.yardstick.decode $(ARGS)
+
 perf-faults: setup ## time the fault path: a storm, MULTI faults, every policy in a long burst (minutes)
 	@$(BIN)/python -m bench.yardstick.faults $(ARGS)
 
 perf-memory: setup ## replay 200 M accesses from a file, and print the memory that takes (minutes)
 	@$(BIN)/python -m bench.yardstick.memory $(ARGS)
+
+docs: setup ## build the documentation as a site, build/site; warnings are errors
+	@$(BIN)/python -m bench.reference
+	@$(BIN)/mkdocs build --strict --quiet && echo "docs: build/site/index.html"
+
+notebooks: setup ## run the notebooks, and write them with their outputs to build/notebooks
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python notebooks/run.py
+
+perf-sweep: setup ## time a 200-cell sweep in one thread and in two, in turn (a quiet machine, a minute)
+	@$(BIN)/python -m bench.yardstick.sweep $(ARGS)
 
 pins: ## work out requirements.lock again from pyproject.toml (asks the package index)
 	@sh .ci/setup --check "$(PYTHON)"

@@ -1,6 +1,6 @@
 """Questions put to the model: scenarios, runs, comparisons.
 
-For notebooks and scripts there are two functions, which take what the command takes::
+For notebooks and scripts there are a few functions, which take what the command takes::
 
     import bench
 
@@ -8,7 +8,9 @@ For notebooks and scripts there are two functions, which take what the command t
     frame.pivot(index="policy", columns="hardware", values="counters.irq_spurious")
 
 A frame has one row a run and the columns of the Parquet files: axes, ``verdict``, ``counters.*``,
-``latency_ns.*`` and so on; ``frame.attrs`` holds the manifest.
+``latency_ns.*`` and so on; ``frame.attrs`` holds the manifest.  `load_runs` reads saved files and sweeps
+with the same columns, `faults` gives a row a fault, and `latency` whole distributions; docs/pandas.md names
+every column and its unit.  `bench.plots` draws them, and `bench.answers` has the fifteen questions.
 """
 
 from __future__ import annotations
@@ -20,7 +22,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["compare", "replay"]
+__all__ = ["compare", "faults", "latency", "load_runs", "replay"]
+
+#: Name -> module: loaded when asked for, since pandas is heavy and most of the command does without.
+_LATER = {"faults": "bench.frames", "latency": "bench.frames", "load_runs": "bench.saved"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_LATER[name]), name)
 
 
 def compare(

@@ -131,19 +131,33 @@ def case(
     # What is cheap to refuse first.
     played, where = parse(scenario), named("client", "--client", clients.CLIENTS, client)
     made = find_costs(Asked(costs, console, tuple(changes), cpi, clock))
-    placed, interval = placement(cpus), _interval(pace)
+    placed = placement(cpus)
+    if pace is not None:
+        _interval(pace)
     from bench.tbus import read_tbus  # noqa: PLC0415
 
     through = read_tbus(tbus)
     source = Source(open_trace(find(trace)))
-    if pace is None:
-        interval = None if source.trace.manifest.clock_is_real else ASSUMED_PACE
+    paced = interval(pace, source.trace.manifest.clock_is_real)
     table = None
     if streams is not None:
         from bench.streams import read_streams  # noqa: PLC0415
 
         table = read_streams(Path(streams), len(source.trace.manifest.spaces))
-    return Case(source, where, played, made, interval, seed, placed, table, through)
+    return Case(source, where, played, made, paced, seed, placed, table, through)
+
+
+def interval(pace: str | None, clock_is_real: bool) -> int | None:
+    """Return ns from one access to the next, or None for the capture's own times.
+
+    Raises
+    ------
+    UsageError
+        A pace that cannot be read.
+    """
+    if pace is None:
+        return None if clock_is_real else ASSUMED_PACE
+    return _interval(pace)
 
 
 def _interval(pace: str | None) -> int | None:

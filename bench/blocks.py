@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.readonly import protect
-from bench.summary import Summary, summarise
+from bench.summary import FIELDS, Summary, summarise
 from bench.vanish import Vanish, vanish
 from bench.wild import Wild, own_accesses, stray
 from smmucore.sim import Events
-from traces.events import ABRUPT, EXEC, MARK, TLBI, TLBI_VA, UNMAP
+from traces.events import ABRUPT, EVENT, EXEC, MARK, TLBI, TLBI_VA, UNMAP
 
 if TYPE_CHECKING:
+    from traces.columns import Columns
     from traces.reader import Trace
 
 #: Traces of at most so many events are kept in memory, decoded (41 bytes each).
@@ -32,7 +33,13 @@ class Source:
     @cached_property
     def summary(self) -> Summary:
         """What a first pass over the trace finds."""
-        return summarise(self.blocks(), [space.ias for space in self.trace.manifest.spaces])
+        ias = [space.ias for space in self.trace.manifest.spaces]
+        return summarise(self.blocks() if self.kept else self.trace.columns(FIELDS), ias)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the trace is small enough to be kept in memory."""
+        return self.trace.rows <= KEEP_ROWS
 
     @cached_property
     def _kept(self) -> list[Any]:
@@ -40,7 +47,7 @@ class Source:
 
     def blocks(self) -> Iterable[Any]:
         """Stream the EVENT arrays."""
-        return self._kept if self.trace.rows <= KEEP_ROWS else self.trace.blocks()
+        return self._kept if self.kept else self.trace.blocks()
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,11 @@ class Recipe:
     protected: Sequence[Vanish] = ()
     wild: Sequence[Wild] = ()
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the run has the trace's own events, perhaps with the TLBIs of its UNMAPs."""
+        return not (self.gone or self.protected or self.wild)
+
 
 def parts(source: Source, recipe: Recipe) -> Iterator[tuple[Any, Any]]:
     """Stream the events of a run as EVENT arrays, each with its events' numbers in the trace."""
@@ -87,38 +99,93 @@ def parts(source: Source, recipe: Recipe) -> Iterator[tuple[Any, Any]]:
 
 def events(source: Source, recipe: Recipe) -> Iterator[Events]:
     """Stream the events of a run, ready for `smmucore.simulate.simulate`."""
-    keys = np.array([stream << 16 | space for stream, space in recipe.requesters], np.int64)
-    order = np.argsort(keys, kind="stable")
-    of_space: dict[int, int] = {}
-    for number, (_, its) in enumerate(recipe.requesters):
-        of_space.setdefault(its, number)
-    anyone = np.zeros(max(of_space, default=0) + 1, np.int64)
-    for number in of_space.values():
-        anyone[recipe.requesters[number][1]] = number
-    t: Any
-    space: Any
-    accesses: Any = 0
+    maker = _Maker(recipe)
+    if recipe.changes_nothing and not source.kept:
+        for columns in source.trace.columns(of_tables=("pa",)):
+            if columns.only_accesses:
+                yield maker.accesses(columns)
+                continue
+            stream: Iterator[tuple[Any, Any]] = iter([(columns.events(), np.arange(columns.rows))])
+            for block, rows in _with_invalidations(stream) if recipe.with_unmap else stream:
+                yield maker.make(block, rows)
+        return
     for block, rows in parts(source, recipe):
+        yield maker.make(block, rows)
+
+
+class _Maker:
+    """Makes a run's events of a trace's, a block after the other."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.keys = np.array([stream << 16 | space for stream, space in recipe.requesters], np.int64)
+        self.order = np.argsort(self.keys, kind="stable")
+        of_space: dict[int, int] = {}
+        for number, (_, its) in enumerate(recipe.requesters):
+            of_space.setdefault(its, number)
+        self.anyone = np.zeros(max(of_space, default=0) + 1, np.int64)
+        for number in of_space.values():
+            self.anyone[recipe.requesters[number][1]] = number
+        self.paced: Any = 0
+        self._full: dict[tuple[str, int], Any] = {}
+
+    def make(self, block: Any, rows: Any) -> Events:
+        """Make events of any kind."""
+        recipe = self.recipe
         access = block["op"] <= EXEC
-        space = np.where(block["op"] == MARK, recipe.requesters[0][1], block["space"])
-        key = block["stream"].astype(np.int64) << 16 | space
-        at = np.minimum(np.searchsorted(keys, key, sorter=order), keys.size - 1)
+        space: Any = np.where(block["op"] == MARK, recipe.requesters[0][1], block["space"])
+        at = self._requesters(block["stream"], space)
+        t: Any
         if recipe.pace is None:
             t = block["t_ns"].astype(np.int64)
         else:
             # Strays do not stretch the trace: each has the time of the access it follows.
             own = own_accesses(block, rows) if recipe.wild else access
-            t = (np.cumsum(own) - access + accesses) * recipe.pace
-            accesses += int(np.count_nonzero(own))
-        yield Events(
+            t = (np.cumsum(own) - access + self.paced) * recipe.pace
+            self.paced += int(np.count_nonzero(own))
+        return Events(
             t=t,
             op=np.ascontiguousarray(block["op"]),
-            requester=np.where(access, order[at], anyone[np.minimum(space, anyone.size - 1)]),
+            requester=np.where(access, at, self.anyone[np.minimum(space, self.anyone.size - 1)]),
             iova=np.ascontiguousarray(block["iova"]),
             size=np.ascontiguousarray(block["size"]),
             pa=np.ascontiguousarray(block["pa"]),
             prot=block["prot"].astype(np.int64),
         )
+
+    def accesses(self, columns: Columns) -> Events:
+        """Make events of accesses alone, of which most fields are often alike."""
+        n = columns.rows
+        if {"stream", "space"} <= columns.same.keys():
+            key = np.array([columns.same["stream"]], np.uint16), np.array([columns.same["space"]], np.uint16)
+            requester = self._alike("requester", np.uint16, int(self._requesters(*key)[0]), n)
+        else:
+            requester = self._requesters(columns.array("stream"), columns.array("space"))
+        if self.recipe.pace is None:
+            t = columns.array("t_ns").view(np.int64)
+        else:
+            t = np.arange(self.paced, self.paced + n, dtype=np.int64) * self.recipe.pace
+            self.paced += n
+        return Events(
+            t=t,
+            requester=requester,
+            **{name: self._alike(name, EVENT[name], columns.same[name], n)
+               if name in columns.same else columns.array(name)
+               for name in ("op", "iova", "size", "pa", "prot")},
+        )  # fmt: skip
+
+    def _requesters(self, stream: Any, space: Any) -> Any:
+        key = stream.astype(np.int64) << 16 | space
+        at = np.minimum(np.searchsorted(self.keys, key, sorter=self.order), self.keys.size - 1)
+        return self.order[at]
+
+    def _alike(self, name: str, dtype: Any, value: int, n: int) -> Any:
+        """Return an array of one value; a replay only reads it, so that it serves block after block."""
+        found = self._full.get((name, n))
+        if found is None or found[0] != value:
+            self._full = {key: held for key, held in self._full.items() if key[1] == n}
+            found = self._full[name, n] = np.full(n, value, dtype)
+        return found
 
 
 def duration_ns(summary: Summary, pace: int | None) -> int:

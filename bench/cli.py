@@ -21,9 +21,17 @@ AGAIN_S = 2.0
 COMMANDS = {
     "compare": ("compare", "compare", "Every policy on every hardware: the headline table."),
     "replay": ("compare", "replay", "One policy on one hardware: every counter."),
+    "sweep": ("sweep", "sweep", "The product of axes, in threads or on a cluster, taken up after a kill."),
+    "regress": ("regress", "regress", "The golden results: is every simulated row what it was?"),
+    "perf": ("perf", "perf", "How long the suite itself takes, and whether that has changed."),
+    "history": ("history", "history", "Results by commit, and where they moved."),
     "sensitivity": ("sensitivity", "sensitivity", "Over which costs the headline orderings hold."),
     "window": ("window", "window", "What faults do that come between a read of FSR and its clear."),
     "faults": ("faults", "faults", "The faults of a kernel log, decoded, and a burst of them replayed."),
+    "timeline": ("timeline", "timeline", "What happened when, as a file that Perfetto opens."),
+    "explain": ("timeline", "explain", "One fault's story, step by step with times."),
+    "answer": ("report", "answer", "One of the fifteen questions: its table and its figure."),
+    "report": ("report", "report", "Every answer in one HTML file; or a page of saved runs."),
     "reach": ("reach", "reach", "TLB reach: hits of every TLB size, by page size."),
     "policies": ("policies", "policies", "The ways of handling a context fault."),
     "hardware": ("catalogues", "hardware", "The hardware presets."),
@@ -31,7 +39,9 @@ COMMANDS = {
     "costs": ("catalogues", "costs", "What things cost in simulated time."),
     "scenarios": ("catalogues", "scenarios", "How a trace is turned into faults."),
     "traces": ("traces", "traces", "The traces: bundled ones, and files."),
-    "capture": ("traces", "capture", "Record a trace on this machine."),
+    "doctor": ("doctor", "doctor", "Versions, caches, and what makes timings unreliable here."),
+    "completion": ("doctor", "completion", "What makes a shell complete the commands."),
+    "capture": ("capture", "capture", "Record a trace on this machine."),
 }
 
 
@@ -67,11 +77,17 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
               help="Show the version and exit.")  # fmt: skip
-def cli() -> None:
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No progress and no notes on stderr; errors are told all the same."
+)
+def cli(quiet: bool) -> None:
     """Measure what an SMMU translation fault costs a GPU, and what each way of handling it costs.
 
-    Start with `smmubench compare`.
+    Start with `smmubench compare`. NO_COLOR is honoured; tables fit 80 columns, and COLUMNS widens them.
     """
+    from bench import progress  # noqa: PLC0415
+
+    progress.set_quiet(quiet)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bench import fault_eras
 from bench.fault_decode import Decoded, decode
 from bench.units import exact_ns
 from traces.errors import TraceError
+from traces.importers.result import Dropped
+from traces.importers.source import Source
 from traces.kernel_log import Fault, Log, scan
 
 #: Faults of one device closer than this are one burst, unless told otherwise.
 GAP_NS = 50_000_000
-#: A line is read in pieces of so many bytes.
-_MOST_BYTES = 1 << 16
-_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 
 #: What no log of the kernel's can tell.
 UNKNOWABLE = (
@@ -97,47 +99,37 @@ class FaultLog:
 
 
 def open_log(path: str) -> Iterator[tuple[int, str]]:
-    """Yield the numbered lines of a text file, or of stdin where the path is ``-``.
+    """Yield the numbered lines of a log: a file, packed or not, or stdin where the path is ``-``.
 
     Raises
     ------
     TraceError
-        No such file, a packed one, or no text.
+        No such file, a damaged one, or no text.
     """
-    if path == "-":
-        import sys  # noqa: PLC0415
-
-        yield from _lines(sys.stdin.buffer, "stdin")
+    if path == "-" or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()):
+        # A pipe may be packed too, and is told by its beginning.
+        with tempfile.NamedTemporaryFile() as spool:
+            if path == "-":
+                shutil.copyfileobj(sys.stdin.buffer, spool)
+            else:
+                with Path(path).open("rb") as pipe:
+                    shutil.copyfileobj(pipe, spool)
+            spool.flush()
+            with Source(spool.name, Dropped()) as source:
+                source.path = Path("stdin" if path == "-" else path)
+                yield from _lines(source)
         return
-    try:
-        with Path(path).open("rb") as file:
-            yield from _lines(file, path)
-    except OSError as error:
-        raise TraceError("cannot read the log", path, "a text file", error.strerror or str(error)) from None
+    with Source(path, Dropped()) as source:
+        yield from _lines(source)
 
 
-def _lines(file: IO[bytes], where: str) -> Iterator[tuple[int, str]]:
-    number = 0
-    whole = True
-    while piece := file.readline(_MOST_BYTES):
-        if number == 0:
-            _check(piece, where)
-        if whole:
-            number += 1
-            yield number, piece.decode("utf-8", "replace")
-        whole = piece.endswith(b"\n")
-
-
-def _check(first: bytes, where: str) -> None:
-    for magic, name in _PACKED.items():
-        if first.startswith(magic):
-            raise TraceError("a packed log", f"{where}: line 1", "text; unpack it first", f"{name} data")
-    head = first[:4096]
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    head = source.head()[:4096]
     strange = sum(byte < 32 and byte not in b"\t\n\r\x1b\x00" for byte in head)
     if strange * 10 > len(head):
-        raise TraceError(
-            "not a log", f"{where}: line 1", "text", f"{strange} control characters of {len(head)}"
-        )
+        found = f"{strange} control characters of {len(head)}"
+        raise TraceError("not a log", source.line(1), "text", found)
+    yield from source.cut_lines()
 
 
 def read(lines: Iterable[tuple[int, str]], gap_ns: int = GAP_NS) -> FaultLog:

@@ -30,8 +30,9 @@ def print_table(
     right: Sequence[str] = (),
     whole: int = 1,
     widest: Mapping[str, int] | None = None,
+    kept: Sequence[str] = (),
 ) -> None:
-    """Print a plain table; what does not fit is folded, but in the first `whole` columns.
+    """Print a plain table; what does not fit is folded, but in the first `whole` columns and in `kept`.
 
     `widest` bounds columns by heading: what is longer is folded even where there is room.
     """
@@ -41,7 +42,9 @@ def print_table(
     for k, heading in enumerate(headings):
         justify: Any = "right" if heading in right else "left"
         most = None if widest is None else widest.get(heading)
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=k < whole, max_width=most)
+        table.add_column(
+            heading, justify=justify, overflow="fold", no_wrap=k < whole or heading in kept, max_width=most
+        )
     for row in rows:
         table.add_row(*row)
     console().print(table)

@@ -22,7 +22,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -34,6 +33,7 @@ from pydantic_core import PydanticCustomError
 
 from bench.errors import UsageError
 from bench.policy_checks import PARTS, RefusedError, check
+from bench.toml_lines import Lines
 from bench.words import CODES, WordError, read_step, spell
 from smmucore.policies import POLICIES
 from smmucore.policy import Policy
@@ -142,7 +142,7 @@ def from_text(text: str, where: str, known: Iterable[Policy] = ()) -> Policy:
     ------
     UsageError
     """
-    lines = _Lines(text)
+    lines = Lines(text)
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -185,7 +185,7 @@ def from_text(text: str, where: str, known: Iterable[Policy] = ()) -> Policy:
     return policy
 
 
-def _place(lines: _Lines, part: str, k: int) -> str:
+def _place(lines: Lines, part: str, k: int) -> str:
     return f"{lines.at(('steps', part, k))}: step {k + 1} of {part}"
 
 
@@ -204,63 +204,6 @@ def _expected(problem: Any) -> tuple[str, str]:
             return "letters, digits, dots, dashes and underscores", found
         return "one line that says something" if loc[0] in _SPECIAL else "one line", found
     return str(problem["msg"]).removeprefix("Input should be ").removeprefix("String should have "), found
-
-
-_TOKEN = re.compile(
-    r"""(?P<comment>\#[^\n]*)
-    |(?P<string>\"\"\"(?:\\.|[^\\])*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\\n])*"|'[^'\n]*')
-    |(?P<header>^[ \t]*\[[^\[\]\n"']*\](?=[ \t]*(?:\#|$)))
-    |(?P<bare>[A-Za-z0-9_-]+)
-    |(?P<mark>[=\[\]{},.])""",
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
-)
-
-
-class _Lines:
-    """The lines of a TOML file on which a key, or a string of an array, stands: `tomllib` does not tell."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens = [m for m in _TOKEN.finditer(text) if m.lastgroup != "comment"]
-
-    def at(self, loc: Sequence[int | str]) -> str:
-        """Return ": line N" of a key, or of a string of the key's array; nothing where it is not found."""
-        keys = [part for part in loc if isinstance(part, str)]
-        start = self._key(keys[-1], under=keys[-2] if len(keys) > 1 else "") if keys else None
-        if start is None:
-            return ""
-        at = start
-        if loc and isinstance(loc[-1], int):
-            elements = self._elements(start)
-            at = elements[loc[-1]] if loc[-1] < len(elements) else start
-        return f": line {self.text.count(chr(10), 0, self.tokens[at].start()) + 1}"
-
-    def _key(self, key: str, under: str) -> int | None:
-        """Return the token of `key`, the first behind the one that names the table `under`."""
-        begun = not under
-        for k, token in enumerate(self.tokens):
-            word = token.group().strip().strip("[]\"'").strip()
-            begun = begun or word == under or word.startswith(f"{under}.")
-            if begun and word == key and (token.lastgroup == "header" or self._is_key(k)):
-                return k
-        return None
-
-    def _is_key(self, k: int) -> bool:
-        return self.tokens[k + 1 : k + 2] != [] and self.tokens[k + 1].group() in ("=", ".")
-
-    def _elements(self, key: int) -> list[int]:
-        """Return the first token of each element in the array that follows a key."""
-        elements: list[int] = []
-        depth, awaited = 0, False
-        for k in range(key + 1, len(self.tokens)):
-            word = self.tokens[k].group().strip()
-            if depth == 1 and word == "]":
-                break
-            if depth == 1 and awaited:
-                elements.append(k)
-            awaited = (word == "[" and depth == 0) or (word == "," and depth == 1)
-            depth += (word in "[{") - (word in "]}")
-        return elements
 
 
 # --- policies as words ---------------------------------------------------------------------

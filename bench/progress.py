@@ -9,10 +9,19 @@ from typing import Any
 
 PATIENCE_S = 2.0
 
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Say nothing from here on, or speak again."""
+    global _quiet  # noqa: PLW0603
+    _quiet = quiet
+
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
-    print(f"smmubench: {text}", file=sys.stderr, flush=True)
+    """Print a line on stderr, unless it is to be quiet."""
+    if not _quiet:
+        print(f"smmubench: {text}", file=sys.stderr, flush=True)
 
 
 def announce_compilation() -> None:
@@ -41,7 +50,7 @@ class Progress:
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done, if it has taken a while."""
         now = time.monotonic()
-        if now - self._began < PATIENCE_S:
+        if _quiet or now - self._began < PATIENCE_S:
             return
         if sys.stderr.isatty():
             self._draw(done, total)

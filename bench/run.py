@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -22,6 +23,7 @@ from smmucore.hardware import Hardware
 from smmucore.histogram import FROM_INTENDED, FROM_ISSUE
 from smmucore.mmu import SpaceError
 from smmucore.policy import Policy
+from smmucore.sim import Events, Sim
 from smmucore.simulate import Outcome, Setup, SimulationError, simulate
 from smmucore.streams import StreamTable
 
@@ -112,10 +114,15 @@ class Row:
         }
 
 
-#: Makespans without a scenario, by trace, hardware, costs and pace; kept for the process.
+#: Traces of at most so many events are kept paced, too: 49 bytes each.
+KEEP_PACED = 1 << 18
+
+#: Makespans without a scenario, by trace, hardware, costs and pace.  A sweep over costs has any number of
+#: them: the oldest are forgotten.
 _FAULTFREE: dict[Any, int] = {}
 _LOCKS: dict[Any, Lock] = {}
 _LOCK = Lock()
+_FAULTFREE_MOST = 4096
 
 
 class Runner:
@@ -124,11 +131,18 @@ class Runner:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.injection = tbus.place(inject(case.source, case.scenario, case.pace, case.seed), case.tbus)
+        # A list, so that runners of the same case with other costs share it.
+        self._paced: list[Sequence[Events]] = []
+        self._pacing = Lock()
 
     def with_costs(self, costs: Profile) -> Runner:
         """Return a runner of the same case with other costs: what the scenario injects is the same."""
+        return self.varied(costs, self.case.client)
+
+    def varied(self, costs: Profile, client: Client) -> Runner:
+        """Return a runner of the same case with other costs and another client, to which the same holds."""
         other = copy(self)
-        other.case = replace(self.case, costs=costs)
+        other.case = replace(self.case, costs=costs, client=client)
         return other
 
     def run(self, policy: Policy, hardware: Hardware, progress: Callable[[int], None] | None = None) -> Row:
@@ -140,9 +154,26 @@ class Runner:
             An event of the trace cannot be carried out (it names the trace and the event), or a stream is
             placed on a TBU that the hardware has not.
         """
+        return self.row(policy, hardware, self.outcome(policy, hardware, progress))
+
+    def outcome(
+        self,
+        policy: Policy,
+        hardware: Hardware,
+        progress: Callable[[int], None] | None = None,
+        watch: Callable[[Sim], int] | None = None,
+    ) -> Outcome:
+        """Run one cell; return all of it: histograms, and a story for each fault.
+
+        `watch` is told of every pause (`simulate`).
+
+        Raises
+        ------
+        UsageError
+            As `run`.
+        """
         tbus.check(self.case.tbus, hardware)
-        outcome = self._simulate(self.injection, policy, self.case.client, hardware, progress)
-        return self._row(policy, hardware, outcome)
+        return self._simulate(self.injection, policy, self.case.client, hardware, progress, watch)
 
     def faultfree(self, hardware: Hardware) -> int:
         """Return the makespan without the scenario: same trace, pace, hardware and costs.
@@ -151,24 +182,42 @@ class Runner:
         """
         case = self.case
         costs = tuple((name, cost.ns) for name, cost in case.costs.costs.items())
-        key = (
+        key = hash_of(
             case.source.trace.sha256,
             repr(hardware),
             costs,
             case.pace,
             case.streams,
             tuple(case.tbus.items()),
+            (tuple(case.costs.drawn.items()), case.seed) if case.costs.drawn else (),
         )
         with _LOCK:
             lock = _LOCKS.setdefault(key, Lock())
         with lock:
-            if key not in _FAULTFREE:
+            known = _FAULTFREE.get(key)
+            if known is None:
                 mine = {name: tbu for name, tbu in case.tbus.items() if name != tbus.HEARTBEAT}
                 made = tbus.place(plain(case.source, case.pace), mine)
                 quiet = policies.find("v3-terminate" if hardware.events else "P1")
                 outcome = self._simulate(made, quiet, clients.find("none"), hardware)
-                _FAULTFREE[key] = outcome.counters["makespan_ns"]
-        return _FAULTFREE[key]
+                known = outcome.counters["makespan_ns"]
+                with _LOCK:
+                    _FAULTFREE[key] = known
+                    while len(_FAULTFREE) > _FAULTFREE_MOST:
+                        oldest = next(iter(_FAULTFREE))
+                        del _FAULTFREE[oldest]
+                        _LOCKS.pop(oldest, None)
+        return known
+
+    def _events(self, made: Injection) -> Iterable[Events]:
+        """Return the events of a run; those of the scenario are kept if they are few."""
+        source = self.case.source
+        if made is not self.injection or source.trace.rows > KEEP_PACED:
+            return events(source, made.recipe)
+        with self._pacing:
+            if not self._paced:
+                self._paced.append(tuple(events(source, made.recipe)))
+        return self._paced[0]
 
     def _simulate(
         self,
@@ -177,6 +226,7 @@ class Runner:
         client: Client,
         hardware: Hardware,
         progress: Callable[[int], None] | None = None,
+        watch: Callable[[Sim], int] | None = None,
     ) -> Outcome:
         case = self.case
         setup = Setup(
@@ -195,7 +245,7 @@ class Runner:
             seed=case.seed,
         )
         try:
-            return simulate(setup, events(case.source, made.recipe), progress)
+            return simulate(setup, self._events(made), progress, watch)
         except SpaceError as error:
             raise UsageError(
                 "spaces that no SMMU has", case.source.trace.path, error.expected, error.found
@@ -203,7 +253,8 @@ class Runner:
         except SimulationError as error:
             raise _at_its_row(case.source, made.recipe, error) from None
 
-    def _row(self, policy: Policy, hardware: Hardware, outcome: Outcome) -> Row:
+    def row(self, policy: Policy, hardware: Hardware, outcome: Outcome) -> Row:
+        """Return what a comparison keeps of an outcome."""
         case = self.case
         beats = set(self.injection.heartbeats)
         mine = np.array([stream not in beats for stream in outcome.streams])
@@ -231,6 +282,11 @@ class Runner:
             global_fault=outcome.global_fault,
             end_ns=int(outcome.end_ns),
         )
+
+
+def hash_of(*parts: Any) -> str:
+    """Return 32 hex digits of what `parts` are written as."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def _latency(outcome: Outcome, streams: Any, kind: int) -> Percentiles:

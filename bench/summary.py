@@ -48,19 +48,35 @@ class Summary:
         return max(mine, key=lambda key: (mine[key], (-key[0], -key[1])), default=None)
 
 
+#: What a first pass reads.
+FIELDS = ("t_ns", "op", "stream", "space", "iova", "size")
+
+
+_ALIKE = {"stream", "space", "size"}
+
+
 def summarise(blocks: Iterable[Any], ias: Sequence[int]) -> Summary:
     """Pass over the blocks of a trace once.
 
     Parameters
     ----------
-    blocks : iterable of EVENT arrays
+    blocks : iterable of EVENT arrays, or of `traces.columns.Columns` with `FIELDS`
     ias : sequence of int
         Input address bits of each space's lower half.
     """
     counts: Counter[tuple[int, int]] = Counter()
     top: dict[int, int] = {}
     rows = last = maps = 0
-    for block in blocks:
+    for given in blocks:
+        if not isinstance(given, np.ndarray) and given.only_accesses and given.same.keys() >= _ALIKE:
+            # All accesses of one requester: a few numbers tell.
+            space, size = given.same["space"], max(given.same["size"], 1)
+            counts[given.same["stream"], space] += given.rows
+            top[space] = max(top.get(space, 0), _top(given.array("iova"), size, 1 << ias[space]))
+            rows += given.rows
+            last = given.same["t_ns"] if "t_ns" in given.same else int(given.arrays["t_ns"][-1])
+            continue
+        block = given if isinstance(given, np.ndarray) else given.events()
         access = block["op"] <= EXEC
         keys = block["stream"].astype(np.uint32) << 16 | block["space"]
         for key, n in zip(*np.unique(keys[access], return_counts=True), strict=True):
@@ -75,3 +91,14 @@ def summarise(blocks: Iterable[Any], ias: Sequence[int]) -> Summary:
         rows += block.size
         last = int(block["t_ns"][-1])
     return Summary(sum(counts.values()), rows, last, dict(sorted(counts.items())), top, maps)
+
+
+def _top(iova: Any, size: int, limit: int) -> int:
+    """Return the first address above all accesses of `size` bytes that end below `limit`."""
+    highest = int(iova.max()) + size
+    if highest > limit:
+        # Beyond the lower half, or round the end of all addresses: some of them, one by one.
+        ends = iova + np.uint64(size - 1)
+        highest = int(ends[ends < np.uint64(limit)].max(initial=0))
+        highest += highest > 0 or bool((ends == 0).any())
+    return highest

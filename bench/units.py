@@ -60,6 +60,21 @@ def count(text: str, where: str = "count") -> int:
     return int(number)
 
 
+def size(text: str, where: str = "size") -> int:
+    """Read a number of bytes above 0, with K, M or G of 1024.
+
+    Examples
+    --------
+    >>> size("4K"), size("2M"), size("64")
+    (4096, 2097152, 64)
+    """
+    match = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.ASCII)
+    number = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]] if match else 0
+    if not 0 < number <= 1 << 48:
+        raise UsageError("not a size", where, "a whole number of bytes, or one with K, M or G", repr(text))
+    return number
+
+
 def positive_count(text: str, where: str = "count") -> int:
     """Read a count of at least 1."""
     number = count(text, where)

@@ -92,6 +92,7 @@ def build(setup: Setup) -> Sim:
     # What belongs to no bank (H1) is not translated.
     can_be_calm = np.unique(requesters.tbu).size == 1 and not requesters.route.any()
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
+    clock.pause = NEVER
     caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
     host = Host(
         contexts=contexts,

@@ -45,6 +45,7 @@ NEED_FAULT_ROWS = 5
 BAD_EVENT = 6
 CRASH = 7
 NEED_CAPTURE_ROWS = 8
+PAUSED = 9  # nothing happens up to `clock.pause` any more
 
 # What `trace_event` answers beside MAP_*.
 NEED_TABLES_NOW = 100  # the MAP could need more tables than there is room for
@@ -89,9 +90,10 @@ def run(sim, ev, at, last):
         lane, t_lane = next_lane(sim) if sim.lanes.size else (0, NEVER)
         submit, t_submit = next_submit(sim.host) if sim.host.plan.submit >= 0 else (0, NEVER)
         t_trace = NEVER
+        pause = clock.pause
         if at < n:
             t_trace = trace_time(sim, ev, at)
-            before = min(t_fault, t_context, t_channel)
+            before = min(t_fault, t_context, t_channel, pause + 1)
             if ev.op[at] <= EXEC and t_trace < before and t_trace <= t_lane and t_trace <= t_submit:
                 if is_calm(sim):
                     done = run_calm(sim, ev, at, min(before, t_lane, t_submit))
@@ -102,6 +104,8 @@ def run(sim, ev, at, last):
                 continue  # what comes next may have changed
         elif not last:
             return NEED_EVENTS, at
+        if pause < NEVER and pause < min(t_fault, t_context, t_channel, t_lane, t_trace, t_submit) < NEVER:
+            return PAUSED, at
 
         if clock.queued != 0 and sim.lanes.size != 0:
             if run_backlog(sim, min(t_context, t_submit, trace_bound(sim, ev, at))) > 0:
@@ -119,7 +123,7 @@ def run(sim, ev, at, last):
             b = arrive(sim, t_fault)
             cpu.look_at_line(sim.host, b, t_fault)
         elif t_context <= t_channel and t_context <= t_lane and t_context <= t_trace:
-            horizon = min(t_fault - 1, t_channel, t_lane, t_trace, t_submit)
+            horizon = min(t_fault - 1, t_channel, t_lane, t_trace, t_submit, pause)
             run_context(sim, c, horizon)
         elif t_channel <= t_lane and t_channel <= t_trace:
             issue_head(sim, ch, t_channel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from smmucore.explored import Explored, Question, explored
 from smmucore.kernel import kernel
 from smmucore.moves import CRASH, can, do, goes_on, moves, state_flags
 from smmucore.packing import pack
+from smmucore.packing_queue import pack_events, unpack_events
 from smmucore.unpacking import unpack
 
 # What `serve` is asked, and why `EXPAND` came back.
@@ -29,6 +31,8 @@ NEED_ROOM = 1
 #: States at most, unless asked for more.
 MOST_STATES = 4_000_000
 FIRST_ROOM = 1 << 12
+#: Room is made for so many more at most.
+MOST_GROWTH = 1 << 19
 #: Edges for each state there is room for.
 EDGES = 5
 
@@ -133,9 +137,25 @@ def rehash(ex):
 
 
 @kernel
+def store(ex):
+    """Write the state at hand into ``ex.scratch``."""
+    pack(ex)
+    if ex.bounds.events:
+        pack_events(ex)
+
+
+@kernel
+def load(ex, s):
+    """Make state `s` the one at hand."""
+    unpack(ex, s)
+    if ex.bounds.events:
+        unpack_events(ex, ex.words[s])
+
+
+@kernel
 def begin(ex):
     """Enter the state at hand as the start."""
-    pack(ex)
+    store(ex)
     intern(ex, -1)
 
 
@@ -149,9 +169,9 @@ def serve(ex, what, which):
     elif what == REHASH:
         rehash(ex)
     elif what == UNPACK:
-        unpack(ex, which)
+        load(ex, which)
     elif what == PACK:
-        pack(ex)
+        store(ex)
     elif what == DO:
         return np.int64(do(ex, which))
     elif what == CAN:
@@ -171,14 +191,14 @@ def expand(ex):
         s = progress.expanded
         if progress.states > room or progress.edges + count > ex.source.size:
             return np.int64(NEED_ROOM)
-        unpack(ex, s)
+        load(ex, s)
         about = state_flags(ex)
         ex.about[s] = about
         ex.first[s] = progress.edges
         at_hand = True
         for m in range(count):
             if not at_hand:
-                unpack(ex, s)
+                load(ex, s)
                 at_hand = True
             if not can(ex, m, about):
                 continue
@@ -191,7 +211,7 @@ def expand(ex):
             if flags & CRASH:
                 ex.target[edge] = s  # the machine is down: there is no further state
             else:
-                pack(ex)
+                store(ex)
                 ex.target[edge] = intern(ex, edge)
             progress.edges += 1
         progress.expanded += 1
@@ -199,8 +219,10 @@ def expand(ex):
     return np.int64(DONE)
 
 
-def explore(asked: Question, most: int = MOST_STATES) -> Graph:
+def explore(asked: Question, most: int = MOST_STATES, progress: Callable[[int], None] | None = None) -> Graph:
     """Visit every state that a question can reach.
+
+    `progress` is called with the number of states known, now and then where there are many.
 
     Raises
     ------
@@ -210,13 +232,14 @@ def explore(asked: Question, most: int = MOST_STATES) -> Graph:
     ex = with_room(explored(asked), FIRST_ROOM)
     serve(ex, BEGIN, 0)
     while serve(ex, EXPAND, 0) == NEED_ROOM:
-        room = 4 * len(ex.came_from)
         if ex.progress.states > most:
-            raise TooManyStatesError(f"expected at most {most} states; found more")
-        ex = with_room(ex, room)
+            raise TooManyStatesError(f"expected at most {most:,} states; found more")
+        if progress is not None:
+            progress(int(ex.progress.states))
+        ex = with_room(ex, min(4 * len(ex.came_from), len(ex.came_from) + MOST_GROWTH))
     states, edges = int(ex.progress.states), int(ex.progress.edges)
     if states > most:
-        raise TooManyStatesError(f"expected at most {most} states; found {states}")
+        raise TooManyStatesError(f"expected at most {most:,} states; found {states:,}")
     return Graph(
         asked,
         ex,
@@ -244,7 +267,9 @@ def with_room(ex: Explored, room: int) -> Explored:
         name: grown(getattr(ex, name), EDGES * room) for name in ("source", "target", "move", "flags")
     }
     made: Explored = ex.replaced(
-        first=grown(ex.first, room + 1), table=np.full(2 * room, -1, np.int32), **changed
+        first=grown(ex.first, room + 1),
+        table=np.full(1 << (2 * room - 1).bit_length(), -1, np.int32),
+        **changed,
     )
     serve(made, REHASH, 0)
     return made

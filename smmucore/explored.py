@@ -28,6 +28,8 @@ from smmucore.state import State, array, part, record
 from traces.events import PROT_READ, PROT_WRITE
 
 PAGE = 4096
+#: Transaction slots of each channel.
+SLOTS = 8
 #: A bound that fits the words of a state.
 MOST_FAULTS = 6
 MOST_BANKS = 2
@@ -45,6 +47,7 @@ BOUNDS = np.dtype(
             "pages",  # the pager maps pages
             "submits",
             "sleeps",  # the SMMU may fall asleep
+            "events",  # the part has an event queue: words of it come last
             "single",  # a move is one effect, as a schedule is told
             "worker_wants",  # what a worker needs of the pass that queued it: `liveness`
         )
@@ -56,6 +59,7 @@ BOUNDS = np.dtype(
 PROGRESS = np.dtype(
     [
         ("left", "i8"),  # accesses that have not been made yet
+        ("named", "i8"),  # transactions that have a name (`packing_queue`)
         ("states", "i8"),
         ("expanded", "i8"),
         ("edges", "i8"),
@@ -77,6 +81,7 @@ class Explored(State):
     live = array(np.int64)  # (steps,): what of a pass's copies is still needed before the step
     leaf_at = array(np.int64, 2)  # (banks, faults): where a page's leaf stands
     leaf_word = array(np.uint64, 2)  # and what it is, if the page is mapped
+    names = array(np.int64)  # (slots,): of stalled transactions, or -1 (`packing_queue`)
     untold = array(np.int64)  # (banks,): MULTI is set, and no pass has read it since
     words = array(np.uint16, 2)  # (room, words)
     scratch = array(np.uint16)  # (words,): the state at hand
@@ -144,8 +149,8 @@ def machine(asked: Question) -> Sim:
     hardware = replace(
         asked.hardware,
         tbus=1,
-        slots=asked.faults + 1,
-        walk_slots=asked.faults + 1,
+        slots=SLOTS,
+        walk_slots=SLOTS,
         fifo_depth=1,
         utlb=tiny,
         tlb=tiny,
@@ -189,6 +194,7 @@ def explored(asked: Question) -> Explored:
     at, word = _leaves(sim, asked)
     banks, contexts = asked.banks, sim.host.contexts.size
     width = 1 + banks * (6 + asked.faults) + banks + 5 * contexts
+    width += 7 * asked.faults + 1 if sim.hw.events else 0
     return Explored(
         sim=sim,
         bounds=one(
@@ -201,6 +207,7 @@ def explored(asked: Question) -> Explored:
             pages=asked.client.pages,
             submits=plan.submit >= 0,
             sleeps=asked.sleeps,
+            events=sim.hw.events > 0,
             single=False,
             worker_wants=worker_wants,
         )[0],
@@ -209,6 +216,7 @@ def explored(asked: Question) -> Explored:
         live=live,
         leaf_at=at,
         leaf_word=word,
+        names=np.zeros(sim.slots.size, np.int64),
         untold=np.zeros(banks, np.int64),
         words=np.zeros((0, width), np.uint16),
         scratch=np.zeros(width, np.uint16),

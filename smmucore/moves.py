@@ -10,12 +10,13 @@ import numpy as np
 
 from smmucore import bank as rules
 from smmucore import contexts as cpu
+from smmucore import power
 from smmucore.dispatch import may_stall_at
 from smmucore.engine import begin_submit
 from smmucore.faults import arrive, wake_up
 from smmucore.handler import run_context
 from smmucore.kernel import kernel
-from smmucore.packing import is_asleep, page_of
+from smmucore.packing import page_of, was_idle
 from smmucore.records import CRASHED, NEVER, RUNNING
 from smmucore.registers import FSR_MULTI, FSR_SS, FSR_SYNDROME, SCTLR_CFIE
 from smmucore.steps import LOG, READ_FSR, REPORT
@@ -77,6 +78,10 @@ def state_flags(ex):
             flags |= BUSY
     if ex.sim.clock.arrivals > 0:
         flags |= FLYING
+    if host.queue.stalled > 0:
+        flags |= STALLED
+    if host.queue.held > 0:
+        flags |= WAITING
     for b in range(ex.bounds.banks):
         bank = host.banks[b]
         if bank.fsr & FSR_SS:
@@ -116,7 +121,7 @@ def can(ex, m, about):
         return bounds.submits != 0 and host.client.dumped != 0 and host.client.capturing == 0
     if bounds.sleeps == 0 or m != bounds.banks * (3 + flights(ex)) + 1:
         return False
-    return sim.clock.users == 0 and sim.clock.open == 0 and not is_asleep(ex)
+    return sim.clock.users == 0 and sim.clock.open == 0 and not was_idle(ex)
 
 
 @kernel
@@ -165,7 +170,7 @@ def do(ex, m):
 def fresh(ex, b, held):
     """An access is made to bank `b` that faults: it arrives there, or is held untranslated (HUPCF=0)."""
     sim, bounds = ex.sim, ex.bounds
-    if bounds.sleeps and is_asleep(ex):
+    if bounds.sleeps and power.is_asleep(sim.host.plan, sim.clock, np.int64(0)):
         wake_up(sim, np.int64(0))
     page = bounds.faults - ex.progress.left + 1 if bounds.uses_far else 0
     ex.progress.left -= 1

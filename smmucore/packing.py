@@ -36,8 +36,8 @@ def page_of(ex, iova):
 
 
 @kernel
-def is_asleep(ex):
-    """Tell whether the SMMU has been left to sleep."""
+def was_idle(ex):
+    """Tell whether the SMMU has been idle for long: it sleeps, but where an access or a user came since."""
     clock = ex.sim.clock
     return clock.last_end < 0 and clock.last_put < 0
 
@@ -49,7 +49,7 @@ def pack(ex):
     host = sim.host
     client = host.client
     out[0] = ex.progress.left | client.dumped << 4 | client.capturing << 5
-    if bounds.sleeps and is_asleep(ex):
+    if bounds.sleeps and was_idle(ex):
         out[0] |= 1 << 8
     at = 1
     for b in range(bounds.banks):

@@ -283,6 +283,7 @@ CLOCK = np.dtype(
         ("sync_since", "i8"),
         ("sync_done", "i8"),  # when the last of its accesses has ended, once that is known; else NEVER
         ("stop", "i8"),  # RUNNING, or why the run ends here
+        ("pause", "i8"),  # the engine comes back when nothing is left to do up to then
         ("users", "i8"),  # passes that keep the SMMU awake
         ("last_put", "i8"),  # when one last ceased to
         ("captures", "i8"),  # crash dumps whose times are kept (`Host.captures`)

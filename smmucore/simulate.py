@@ -83,7 +83,10 @@ def no_events() -> Events:
 
 
 def simulate(
-    setup: Setup, blocks: Iterable[Events], progress: Callable[[int], None] | None = None
+    setup: Setup,
+    blocks: Iterable[Events],
+    progress: Callable[[int], None] | None = None,
+    watch: Callable[[Sim], int] | None = None,
 ) -> Outcome:
     """Run `setup` over the events and return what came of it.
 
@@ -94,6 +97,9 @@ def simulate(
         The trace, paced, in order; only one block is held at a time.
     progress : callable, optional
         Called with the number of events done after each block.
+    watch : callable, optional
+        Called before anything has happened, at each pause and at the end, with the run's state; returns the
+        time of the next pause: all that happens up to then has happened. NEVER: none. It changes no result.
 
     Raises
     ------
@@ -105,21 +111,27 @@ def simulate(
         The counters contradict each other: a defect of the model.
     """
     sim = build(setup)
+    if watch is not None:
+        sim.clock.pause = watch(sim)
     done = 0
     status = engine.NEED_EVENTS
     source = iter(blocks)
     ahead = next(source, None)
     while status == engine.NEED_EVENTS:
         block, ahead = ahead, next(source, None)
-        sim, status = _run_block(sim, block if block is not None else no_events(), ahead is None, done)
+        sim, status = _run_block(sim, block if block is not None else no_events(), ahead is None, done, watch)
         if block is not None:
             done += block.t.size
             if progress is not None:
                 progress(done)
+    if watch is not None:
+        watch(sim)
     return _finish(setup, sim, status)
 
 
-def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, int]:
+def _run_block(
+    sim: Sim, block: Events, last: bool, offset: int, watch: Callable[[Sim], int] | None
+) -> tuple[Sim, int]:
     at = 0
     while True:
         status, at = engine.run(sim, block, at, last)
@@ -132,6 +144,8 @@ def _run_block(sim: Sim, block: Events, last: bool, offset: int) -> tuple[Sim, i
         elif status == engine.NEED_CAPTURE_ROWS:
             kept = sim.host.captures
             sim = sim.replaced(host=sim.host.replaced(captures=np.concatenate([kept, np.zeros_like(kept)])))
+        elif status == engine.PAUSED and watch is not None:
+            sim.clock.pause = watch(sim)
         elif status == engine.BAD_EVENT:
             raise SimulationError(offset + at, MAP_ERRORS[int(sim.clock.error)])
         else:

@@ -25,10 +25,14 @@ from traces.events import TLBI_ALL
 #: CONTEXT.sync_round of a TLBSYNC that polls: where SS is set at its end, the driver gives up.
 LAST_ROUND = SYNC_ROUNDS
 
+#: Slots from here on are those of an SMMUv3's stalled transactions, by name.
+FIRST_NAMED = 8
+
 # Numbers that faults have while a state is at hand; later ones are higher.
 A_RECORD = 60
 HEADS = 1  # + bank
 WAITING_FAULTS = 10  # + slot
+NAMED_FAULTS = 40  # + name
 FAULTS_BEFORE = 100
 
 

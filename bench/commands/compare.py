@@ -13,6 +13,7 @@ from bench import ask, options
 from bench.errors import UsageError
 from bench.output import console, print_json, print_pairs, print_table
 from bench.profiles import Asked
+from bench.progress import say
 from bench.units import show_ns
 from smmucore.clients import CLIENTS
 
@@ -151,7 +152,7 @@ def _save(made: Result, out: Path | None, quiet: bool) -> Path:
 
     path = rows.write(made, out)
     if quiet:
-        click.echo(f"smmubench: rows saved in {path}", err=True)
+        say(f"rows saved in {path}")
     return path
 
 

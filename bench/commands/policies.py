@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bench import ask, options
-from bench.commands.prove import prove
+from bench.commands.prove import prove, search
 from bench.output import console, print_json, print_pairs, print_table
 from bench.policy_diff import Pair, align, lay_out
 from smmucore.clients import CLIENTS, Client
@@ -23,6 +23,7 @@ def policies() -> None:
 
 
 policies.add_command(prove)
+policies.add_command(search)
 
 _CLIENT = click.option(
     "--client", default=ask.CLIENT, show_default=True, metavar="C", help="Whose steps to put in."

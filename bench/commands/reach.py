@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench import pictures
 from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
 from bench.sampling import sampling
 from bench.units import show_count, three_digits
 
@@ -18,11 +20,15 @@ if TYPE_CHECKING:
 #: As in `bench.reach`, which loads numba.
 PAGES = ("4K", "16K", "64K", "2M", "1G", "mapped")
 
+#: Page sizes and TLB sizes that are shown where several traces are beside one another.
+BESIDE = ("4K", "64K", "2M")
+BESIDE_ENTRIES = (16, 64, 512, 4096)
+
 IGNORED = "invalidations are ignored (--invalidations honours them)"
 
 
 @click.command()
-@click.argument("trace")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option("--space", type=click.IntRange(0), metavar="N", help="Only accesses of this space.")
 @click.option("--stream", type=click.IntRange(0), metavar="N", help="Only accesses of this stream.")
 @click.option(
@@ -41,17 +47,22 @@ IGNORED = "invalidations are ignored (--invalidations honours them)"
 @click.option("--invalidations", is_flag=True, help="A TLBI empties the entries it meets.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Parquet file for the curves."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the curves: a .png or .svg picture, or Parquet.",
 )
 def reach(
-    trace: str, space: int | None, stream: int | None, pages: tuple[str, ...], sample: str | None,
-    invalidations: bool, as_json: bool, out: Path | None,
+    traces: tuple[str, ...], space: int | None, stream: int | None, pages: tuple[str, ...],
+    sample: str | None, invalidations: bool, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Print how often each size of a fully associative LRU TLB would hit on TRACE, by page size.
 
     One pass over the trace gives every size. 16K to 1G are what the trace would do if all of it were mapped
     by pages of that size (16K and 64K: contiguous runs of 4K pages); mapped is what its own MAPs allow.
-    docs/reach.md explains the sampling, and the names in the JSON and Parquet output.
+    Several traces are shown beside one another. docs/reach.md explains the sampling, and the names in the
+    JSON and Parquet output.
     """
     for page in pages:
         if page not in PAGES:
@@ -63,21 +74,35 @@ def reach(
     from traces.catalogue import find  # noqa: PLC0415
     from traces.reader import open_trace  # noqa: PLC0415
 
+    picture = out is not None and out.suffix.lower() in pictures.SUFFIXES
     if out is not None:
         rows.check_target(out)
-    opened = open_trace(find(trace))
+    opened = [open_trace(find(trace)) for trace in traces]
     announce_compilation()
-    chosen = tuple(dict.fromkeys(pages)) or PAGES
-    with Progress("events read") as progress:
-        made = question.reach(opened, chosen, space=space, stream=stream, sample=sampled,
-                              invalidations=invalidations, progress=progress)  # fmt: skip
+    chosen = tuple(dict.fromkeys(pages)) or (PAGES if len(opened) == 1 else BESIDE)
+    made = []
+    for trace in opened:
+        with Progress("events read") as progress:
+            made.append(
+                question.reach(trace, chosen, space=space, stream=stream, sample=sampled,
+                               invalidations=invalidations, progress=progress)
+            )  # fmt: skip
+    if out is not None and picture:
+        from bench.reach_picture import draw  # noqa: PLC0415
+
+        draw(made, out)
+    elif out is not None:
+        flat = [{"trace": each.manifest["trace"], **row} for each in made for row in each.flat()]
+        manifest = made[0].manifest if len(made) == 1 else {"traces": [each.manifest for each in made]}
+        rows.save(flat, manifest, out)
     if out is not None:
-        rows.save(made.flat(), made.manifest, out)
-        click.echo(f"smmubench: curves saved in {out}", err=True)
+        say(f"{'picture' if picture else 'curves'} saved in {out}")
     if as_json:
-        print_json(made.to_json())
-        return
-    _print(made)
+        print_json(made[0].to_json() if len(made) == 1 else {"traces": [each.to_json() for each in made]})
+    elif len(made) == 1:
+        _print(made[0])
+    else:
+        _print_beside(made)
 
 
 def _print(made: Reach) -> None:
@@ -93,6 +118,37 @@ def _print(made: Reach) -> None:
     print_table(headings, [_row(column) for column in made.columns], right=headings[1:])
     click.echo()
     print_pairs(_footer(made))
+
+
+def _print_beside(made: list[Reach]) -> None:
+    """Print a table for each page size, a row for each trace."""
+    for number, first in enumerate(made[0].columns):
+        click.echo(f"{first.page}: hit ratio of a fully associative LRU TLB, by trace and entries\n")
+        cells = []
+        for each in made:
+            column = each.columns[number]
+            shown = [_short(_ratio(column, n)) for n in BESIDE_ENTRIES]
+            cells.append((each.manifest["trace"], each.manifest["kind"], *shown, _short(_endless(column)),
+                          show_count(column.curve.distinct)))  # fmt: skip
+        headings = ("trace", "kind", *map(str, BESIDE_ENTRIES), "endless", "pages")
+        print_table(headings, cells, right=headings[2:])
+        click.echo()
+    print_pairs(
+        [
+            ("endless", "a TLB in which only first uses miss; pages: the working set"),
+            ("TLBI", _tlbi(made[0])),
+            ("next", "smmubench reach TRACE shows one trace in every size; traces info TRACE what it is"),
+        ]
+    )  # fmt: skip
+
+
+def _short(ratio: str) -> str:
+    """Drop the second digit: there are columns for one."""
+    return f"{ratio[:-2]}%" if ratio.endswith("%") else ratio
+
+
+def _tlbi(made: Reach) -> str:
+    return "invalidations empty entries" if made.manifest["invalidations"] == "honoured" else IGNORED
 
 
 def _ratio(column: Column, entries: int) -> str:
@@ -170,7 +226,7 @@ def _footer(made: Reach) -> list[tuple[str, str]]:
         ("not in it", not_contained(trace)),
         ("counted", ", ".join([counted, *only])
          + (f"; {beyond:,} beyond the input size are faults" if beyond else "")),
-        ("TLBI", "invalidations empty entries" if m["invalidations"] == "honoured" else IGNORED),
+        ("TLBI", _tlbi(made)),
         ("reach", "entries x page; 16K and 64K take every aligned run of 4K pages for contiguous (assumed)"),
     ]  # fmt: skip
     for column in made.columns:

@@ -11,6 +11,7 @@ import click
 from bench import ask, options, pictures
 from bench.orderings import METRICS, ORDERINGS, SCENARIO
 from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
 from bench.units import show_count, show_ns, three_digits
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def sensitivity(
         from bench.tornado import draw  # noqa: PLC0415
 
         draw(made, out)
-        click.echo(f"smmubench: picture saved in {out}", err=True)
+        say(f"picture saved in {out}")
     if as_json:
         print_json(made.to_json())
         return

@@ -1,8 +1,7 @@
-"""`smmubench traces` and `smmubench capture`."""
+"""`smmubench traces`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,15 +10,10 @@ from bench import options
 from bench.commands import trace_tools
 from bench.commands.trace_import import import_file
 from bench.commands.trace_make import make
-from bench.errors import unknown
 from bench.output import print_json, print_pairs, print_table
-from bench.progress import say
 
 if TYPE_CHECKING:
     from traces.manifest import Space
-
-#: `traces.qemu.workloads` knows them; it is loaded only when one is recorded.
-WORKLOADS = ("virtio-gpu", "dma-tiles")
 
 
 @click.group()
@@ -128,25 +122,3 @@ def validate(trace: str, as_json: bool) -> None:
                     "last_ns": report.last_ns})  # fmt: skip
         return
     click.echo(f"{report.manifest.name}: {report.rows:,} events, nothing wrong")
-
-
-@click.group()
-def capture() -> None:
-    """Record a trace on this machine."""
-
-
-@capture.command()
-@click.argument("workload")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The trace to write.")
-@click.option("--workdir", type=click.Path(path_type=Path), help="Folder for logs and images.")
-@click.option("--keep", is_flag=True, help="Leave the logs in --workdir.")
-def qemu(workload: str, out: Path, workdir: Path | None, keep: bool) -> None:
-    """Record a Linux guest behind QEMU's SMMUv3: virtio-gpu or dma-tiles; about half a minute."""
-    if workload not in WORKLOADS:
-        raise unknown("workload", "capture qemu", WORKLOADS, workload)
-    if keep and workdir is None:
-        raise click.UsageError("--keep needs --workdir")
-    from traces.qemu.capture import capture as record  # noqa: PLC0415
-
-    path = record(workload, out, workdir, keep, say)
-    click.echo(f"saved {path}\nnext:\n  smmubench traces info {path}\n  smmubench compare {path}")

@@ -9,6 +9,7 @@ import click
 
 from bench import ask, options, pictures
 from bench.output import print_json, print_pairs, print_table
+from bench.progress import say
 from bench.units import exact_ns, positive_count, positive_duration, show_ns
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def window(
         from bench.window_picture import draw  # noqa: PLC0415
 
         draw(made, out)
-        click.echo(f"smmubench: picture saved in {out}", err=True)
+        say(f"picture saved in {out}")
     if as_json:
         print_json(made.to_json())
         return

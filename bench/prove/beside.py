@@ -25,7 +25,7 @@ def with_proofs(
 ) -> Result:
     """Return a result whose rows say what was proved for their policy, hardware, client and CPUs.
 
-    The proof is about up to three faults on one context bank.  SMMUv3 is not explored.
+    The proof is about up to three faults on one context bank.
     """
     by_id = {policy.id: policy for policy in policies}
     by_name = {chip.name: chip for chip in hardware}
@@ -33,9 +33,6 @@ def with_proofs(
     rows = []
     for row in made.rows:
         chip = by_name[row.hardware]
-        if chip.events:
-            rows.append(row)
-            continue
         asked = Question(by_id[row.policy], client, chip, faults=FAULTS, placement=placed)
         try:
             rows.append(replace(row, proved=prove_one(asked, MOST_STATES).verdict))

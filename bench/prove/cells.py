@@ -78,7 +78,7 @@ def questions(
     kinds = {policy.id: _kinds(policy, clients) for policy in policies}
     for chip in hardware:
         for policy in policies:
-            if not policy.is_about(chip) or chip.events:
+            if not policy.is_about(chip):
                 continue
             for client, alike in kinds[policy.id]:
                 for word in cpus:
@@ -100,14 +100,16 @@ def _steps(made: Program, client: Client) -> Any:
     return made.steps.tobytes(), made.worker, made.submit, told
 
 
-def prove_one(asked: Question, most: int = MOST_STATES) -> Proof:
-    """Explore a question and check its properties.
+def prove_one(
+    asked: Question, most: int = MOST_STATES, progress: Callable[[int], None] | None = None
+) -> Proof:
+    """Explore a question and check its properties; `progress` gets the states found so far.
 
     Raises
     ------
     TooManyStatesError
     """
-    return prove(explore(asked, most))
+    return prove(explore(asked, most, progress))
 
 
 def row_of(proof: Proof, alike: tuple[str, ...] = ()) -> Row:

@@ -108,12 +108,13 @@ def prove(graph: Graph) -> Proof:
     """Check every property of a graph."""
     source, target, flags, about = graph.source, graph.target, graph.flags, graph.about
     actor = actors(graph)
-    every = np.ones(len(source), bool)
+    every = flags & m.CRASH == 0  # after a crash nothing goes on
     whole, count = graphs.components(graph.first, target, every)
     resolves = flags & m.RESUMED != 0
-    busy, many = graphs.components(graph.first, target, ~resolves)
+    idle = every & ~resolves
+    busy, many = graphs.components(graph.first, target, idle)
 
-    loops = fair_components(busy, many, source, target, ~resolves, about, actor)
+    loops = fair_components(busy, many, source, target, idle, about, actor)
     retries = fair_components(whole, count, source, target, every, about, actor)
     retries &= has_edge(whole, count, source, target, flags & m.RETRIED != 0)
     quiet = about & m.ACTORS == 0

@@ -61,6 +61,7 @@ class Teller:
         self.steps = (*parts.handler, *parts.worker, *parts.submit)
         self.names: dict[int, str] = {}  # by slot
         self.made = 0
+        self.faulted: set[str] = set()
 
     @property
     def words(self) -> list[int]:
@@ -101,6 +102,9 @@ class Teller:
         for b in range(self.asked.banks):
             of = f" of bank {b}" if self.asked.banks > 1 else ""
             fsr, sctlr, head, waiting, masked = picture[b]
+            if self.machine.sim.hw.events:
+                out += [f"stalled: {', '.join(waiting)}"] if waiting else []
+                continue
             out.append(f"FSR{of} = {_fsr(fsr)}, SCTLR {_sctlr(sctlr)}")
             out += [f"{head} stalled"] if head else []
             out += [f"{', '.join(waiting)} waiting"] if waiting else []
@@ -109,9 +113,7 @@ class Teller:
             if ctx.state == cpu.STEP:
                 out.append(f"{self._name(c)} before {self.steps[int(ctx.pc)].text}")
             elif ctx.state != cpu.IDLE:
-                out.append(
-                    f"{self._name(c)} {_PHASES[int(ctx.state)]}{'' if ctx.on_cpu else ', without a CPU'}"
-                )
+                out.append(f"{self._name(c)} {_PHASES[int(ctx.state)]}{_off(ctx)}")
         return "; ".join(out)
 
     def _picture(self) -> list[tuple[int, int, str, tuple[str, ...], bool]]:
@@ -123,6 +125,9 @@ class Teller:
                 self.names.get(int(fifo[(bank.fifo_at + k) % len(fifo)]), "?") for k in range(bank.fifo_len)
             )
             head = self.names.get(int(bank.head), "?") if bank.head >= 0 else ""
+            if sim.hw.events:
+                held = np.flatnonzero((sim.slots.stalled != 0) & (sim.slot_free > 0))
+                waiting = tuple(self.names.get(int(slot), "?") for slot in held)
             made.append((int(bank.fsr), int(bank.sctlr), head, waiting, bool(sim.host.lines[b].masked)))
         return made
 
@@ -162,7 +167,10 @@ class Teller:
             return "driver", "submits: stall may come back"
         if kind < kinds:
             slot = self._flying(b, kind - 2)
-            return "SMMU", f"access {self.names.get(slot, '?')} faults again{at}"
+            name = self.names.get(slot, "?")
+            again = " again" if name in self.faulted or not self.asked.sleeps else ""
+            self.faulted.add(name)
+            return "SMMU", f"access {name} faults{again}{at}"
         if move - self.contexts == banks * kinds:
             return "user space", "has read the crash dump"
         return "SMMU", "falls asleep"
@@ -191,6 +199,8 @@ class Teller:
                 out.append(f"SCTLR{of} = {_sctlr(sctlr_now)}")
             if head_now and head_now != head:
                 out.append(f"{head_now} is stalled")
+            elif self.machine.sim.hw.events:
+                out += [f"stalled: {', '.join(waiting) or 'none'}"] if waiting != before[b][3] else []
             elif waiting != before[b][3] and waiting:
                 out.append(f"waiting behind {head_now or 'it'}: {', '.join(waiting)}")
         out += [text for _, bit, text in _NOTES if flags & bit]
@@ -231,3 +241,7 @@ def _fsr(value: int) -> str:
 def _sctlr(value: int) -> str:
     bits = (("CFCFG", SCTLR_CFCFG), ("HUPCF", SCTLR_HUPCF), ("CFIE", SCTLR_CFIE))
     return " ".join(name for name, bit in bits if value & bit) or "no CFCFG, HUPCF, CFIE"
+
+
+def _off(ctx: Any) -> str:
+    return ", without a CPU" if ctx.runnable and not ctx.on_cpu else ""

@@ -67,6 +67,16 @@ def tiny(tmp_path):
 
 
 @pytest.fixture
+def spec(tiny, tmp_path):
+    """A sweep of 24 cells beside the tiny trace."""
+    from tests.bench.sweep_samples import SPEC
+
+    path = tmp_path / "small.toml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture
 def command(tmp_path, monkeypatch):
     """Run `smmubench` in an empty folder; return (exit status, stdout, stderr)."""
     from bench import cli

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from bench import scenario
+from bench.fault_log import open_log
 from tests.bench.fault_samples import ARM, stamped
 
 PAGE = Path(__file__).parents[2] / "docs" / "fault-logs.md"
@@ -109,8 +113,9 @@ def test_a_torn_line_is_reported_with_line_expected_and_found(command):
 
 
 BAD = {
-    "missing": (None, (), "cannot read the log"),
-    "packed": (gzip.compress(b"[ 1.0] x"), (), "a packed log"),
+    "missing": (None, (), "no such file"),
+    "packed and cut short": (gzip.compress(b"[ 1.0] x" * 99)[:-12], (), "the compressed stream is damaged"),
+    "a packed bomb": (gzip.compress(bytes(64 << 20)), (), "the stream grows as no recording does"),
     "binary": (bytes(range(32)) * 20, (), "not a log"),
     "gap of 0": (b"x\n", ("--gap", "0"), "duration of 0"),
     "gap in words": (b"x\n", ("--gap", "soon"), "not a duration"),
@@ -124,6 +129,32 @@ def test_whatever_is_wrong_is_one_line_and_status_2(command, data, more, what):
     status, out, err = command("faults", "log", *more)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert what in err
+
+
+def packed_by(kind, text):
+    if kind == "zst":
+        return pa.compress(text, "zstd", asbytes=True)
+    return {"gz": gzip.compress, "xz": lzma.compress, "plain": bytes}[kind](text)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "xz", "zst"])
+def test_a_packed_log_is_read_as_the_log(command, kind, monkeypatch):
+    text = b"\n\n" + burst(3).encode()
+    Path("log").write_bytes(text)
+    Path("packed").write_bytes(packed_by(kind, text))
+    (_, wanted, _), (status, out, _) = (
+        command("faults", "log", "--json"),
+        command("faults", "packed", "--json"),
+    )
+    one, other = json.loads(wanted), json.loads(out)
+    assert status == 0
+    assert (one.pop("file"), other.pop("file")) == ("log", "packed")
+    assert one == other
+    assert one["faults"][0]["lines"] == [3]
+    with Path("packed").open("rb") as stdin:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stdin))
+        piped = [line for _, line in open_log("-")]
+    assert piped == text.decode().splitlines()
 
 
 def test_a_line_that_never_ends_is_one_line(command):

@@ -161,3 +161,32 @@ def test_a_trace_without_accesses_gives_dashes(command, tmp_path):
     status, out, _ = command("reach", path)
     assert status == 0
     assert "-" in out
+
+
+def test_several_traces_are_shown_beside_one_another_with_the_ratios_that_each_has_alone(command, tmp_path):
+    first = save(tmp_path / "first.parquet", tiny_events())
+    second = save(tmp_path / "second.parquet", tiny_events()[::1][:200])
+    status, out, err = command("reach", first, second, "--page", "4K", "--json")
+    assert status == 0, err
+    beside = json.loads(out)["traces"]
+    assert beside == [asked(command, path, "--page", "4K") for path in (first, second)]
+    status, out, _ = command("reach", first, second, "--page", "4K")
+    assert status == 0
+    rows = [line.split() for line in out.splitlines() if "synthetic" in line]
+    for row, each in zip(rows, beside, strict=True):
+        column = each["rows"][0]
+        expected = column["hits"][ENTRIES.index(16)] * 1000 // column["accesses"] / 10
+        assert row[2] == f"{expected:.1f}%"
+
+
+def test_curves_of_several_traces_go_into_one_picture_or_one_table(command, tmp_path):
+    paths = [save(tmp_path / f"{name}.parquet", tiny_events()) for name in ("a", "b")]
+    status, _, err = command("reach", *paths, "-o", tmp_path / "curves.svg")
+    assert (status, "picture saved" in err) == (0, True)
+    text = (tmp_path / "curves.svg").read_text()
+    assert text.startswith("<?xml")
+    assert all(f"<!-- {part} -->" in text for part in ("pages of 4K", "pages of 64K", "pages of 2M"))
+    status, _, _ = command("reach", *paths, "--page", "4K", "-o", tmp_path / "curves.parquet")
+    table = pq.read_table(tmp_path / "curves.parquet")
+    assert table.num_rows == 2 * len(ENTRIES)
+    assert "trace" in table.column_names

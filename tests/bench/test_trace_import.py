@@ -14,11 +14,15 @@ from traces.validate import validate
 PAGE = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
 SECTION = PAGE.split("## Importing what others recorded")[1].split("\n## ")[0]
 #: Heading -> the text of its example, its command, and the events that the page says it saves.
-EXAMPLES = {part.split("\n", 1)[0]: part for part in SECTION.split("\n### ")[1:] if "```text" in part}
+EXAMPLES = {
+    part.split("\n", 1)[0]: part
+    for part in SECTION.split("\n### ")[1:]
+    if "```text" in part or "```python" in part
+}
 
 
 def example(part):
-    text = re.search(r"```text\n(.*?)```", part, re.DOTALL)[1]
+    text = re.search(r"```(?:text|python)\n(.*?)```", part, re.DOTALL)[1]
     command = re.search(r"`smmubench (traces import [^`]+)`\s+saves\s+([^.]+)\.", part, re.DOTALL)
     return text, shlex.split(command[1]), command[2]
 
@@ -27,7 +31,10 @@ def example(part):
 def test_each_example_of_the_page_saves_what_the_page_says(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text, command, saved = example(EXAMPLES[name])
-    Path(command[2]).write_text(text)
+    if "```python" in EXAMPLES[name]:
+        exec(text, {})
+    else:
+        Path(command[2]).write_text(text)
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     total, counts = re.match(r"saved small\.parquet: (\d+) events \((.*?)\)", result.output).groups()
     assert f"{total} events: {counts}" == " ".join(saved.split())
@@ -36,7 +43,10 @@ def test_each_example_of_the_page_saves_what_the_page_says(name, tmp_path, monke
 
 
 def test_there_is_an_example_for_every_kind_of_file():
-    assert list(EXAMPLES) == ["QEMU's log", "A kernel's trace", "Tables"]
+    assert list(EXAMPLES) == [
+        "QEMU's log", "A kernel's trace", "Tables", "An Adreno's command streams", "An Adreno's dump",
+        "A kernel's log", "Accel-Sim's kernels", "NVIDIA's UVM faults",
+    ]  # fmt: skip
 
 
 def saved(tmp_path, text="iova,size\n0x1000,4\nhere,4\n"):
@@ -101,6 +111,34 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
     file, _ = saved(tmp_path, "iova,size\n0x1000,4\n")
     assert run(["traces", "import", file, "-o", str(tmp_path / "no" / "a.parquet")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_dumps_fault_faults_in_a_replay(tmp_path):
+    text, _, _ = example(EXAMPLES["An Adreno's dump"])
+    (tmp_path / "a.devcore").write_text(text)
+    trace = str(tmp_path / "a.parquet")
+    CliRunner().invoke(cli, ["traces", "import", str(tmp_path / "a.devcore"), "-o", trace])
+    result = CliRunner().invoke(cli, ["replay", trace, "--json"])
+    counters = json.loads(result.stdout)["rows"][0]["counters"]
+    assert (counters["accesses"], counters["faults_recorded"]) == (5, 1)
+
+
+@pytest.mark.parametrize("accesses", ["fetch", "pointers", "sweep"])
+def test_what_an_adrenos_accesses_are_is_chosen_and_shown(tmp_path, monkeypatch, accesses):
+    monkeypatch.chdir(tmp_path)
+    exec(example(EXAMPLES["An Adreno's command streams"])[0], {})
+    command = ["traces", "import", "small.rd", "-o", "a.parquet", "--accesses", accesses]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    shown = CliRunner().invoke(cli, ["traces", "info", "a.parquet", "--json"])
+    said = json.loads(shown.stdout)
+    kinds = {"fetch": "derived", "pointers": "derived", "sweep": "synthetic"}
+    words = {"fetch": "command processor fetches", "pointers": "inferred accesses", "sweep": "Modelled: "}
+    assert said["kind"] == kinds[accesses]
+    assert words[accesses] in said["title"]
+    result = CliRunner().invoke(cli, ["replay", "a.parquet", "--json"])
+    counters = json.loads(result.stdout)["rows"][0]["counters"]
+    assert counters["accesses"] == {"fetch": 3, "pointers": 1, "sweep": 258}[accesses]
+    assert counters["faults_injected"] == 0
 
 
 def test_an_imported_log_can_be_replayed(tmp_path):

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.yardstick import compilation, cpp, ours, run, stages, traces
+from bench.yardstick import compilation, cpp, decode, memory, ours, run, stages, traces
 from smmucore.kernel import cache_root
 from smmucore.translate import Translator
 from tests.core.test_two_level import reference
+from traces.columns import Columns
 from traces.events import READ
+from traces.reader import open_trace
 
 ACCESSES = 200_000
 FEW = 4_000
@@ -159,6 +161,28 @@ def test_the_stages_that_are_timed_leave_what_a_replay_leaves(machine: Translato
         for field in ("words", "values"):
             ran, wanted = (getattr(getattr(mmu, name), field) for mmu in (machine.mmu, replayed))
             assert np.array_equal(ran, wanted), (name, field)
+
+
+def test_every_way_of_reading_gives_the_accesses_that_were_written(tmp_path: Path) -> None:
+    memory.write(tmp_path / "t.parquet", "seq64", ACCESSES)
+    wanted = traces.iovas("seq64", ACCESSES)
+    readings = decode.readings(open_trace(tmp_path / "t.parquet"))
+    assert len(readings) == 4
+    for name, blocks in readings.items():
+        parts = [
+            block["iova"] if isinstance(block, np.ndarray) else
+            block.array("iova") if isinstance(block, Columns) else block.iova
+            for block in blocks()
+        ]  # fmt: skip
+        # The first event is the MAP.
+        assert np.array_equal(np.concatenate(parts)[1:], wanted), name
+
+
+def test_the_ratio_is_translations_time_by_readings() -> None:
+    text = decode.table({decode.TRANSLATE: [3.0, 9.0, 2.0], "reading": [1.5, 1.0, 4.0]})
+    assert [line.split()[-4:] for line in text.splitlines()[1:]] == [
+        ["only", "3.00", "2.00", "333"], ["1.50", "1.00", "667", "2.00"]
+    ]  # fmt: skip
 
 
 def test_loading_kernels_from_the_cache_compiles_none() -> None:

@@ -13,7 +13,7 @@ from smmucore.clients import CLIENTS
 from smmucore.contexts import IDLE
 from smmucore.explored import Question
 from smmucore.policy import Policy
-from smmucore.steps import READ_FAR, READ_FSR, check
+from smmucore.steps import READ_FAR, READ_FSR, WRITE_FSR_READ, check, read
 
 IRQ, THREAD, WORKER, SUBMIT, FAULT = range(5)
 SHARED = "mmu500,shared_line=yes"
@@ -72,6 +72,13 @@ def test_p9_on_mmu500_hangs_too_without_ss_in_the_mask() -> None:
     handler = tuple(blind if step is mask else step for step in row.handler)
     proof = prove_one(question(replace(row, id="blind", handler=handler), "adreno-nodump", "mmu500", 4))
     assert "livelock" in proof.broken
+
+
+def test_reading_fsr_again_behind_the_clear_cures_it() -> None:
+    row = policies.find("P9")
+    at = next(k for k, step in enumerate(row.handler) if step.op == WRITE_FSR_READ)
+    again = replace(row, id="again", handler=(*row.handler[: at + 1], read("FSR"), *row.handler[at + 1 :]))
+    assert "hang" not in prove_one(question(again, "adreno-nodump", "ideal", 4)).broken
 
 
 def test_p8_which_never_turns_stall_off_does_not_hang() -> None:

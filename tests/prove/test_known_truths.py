@@ -181,6 +181,19 @@ def test_p0_retries_for_ever_what_a_client_calls_handled() -> None:
     assert "retry" in proved("P0", "adreno-nodump", faults=1).broken
 
 
+def test_p11_alone_touches_no_register_of_an_smmu_that_sleeps() -> None:
+    # docs/findings/0003
+    def asleep(policy: str) -> set[str]:
+        row, chip = policies.find(policy), hardware.find("thunderx-smmuv2")
+        return set(prove_one(Question(row, CLIENTS["none"], chip, faults=2, sleeps=True)).broken)
+
+    assert "crash" in asleep("P8")
+    assert "crash" in asleep("P9")
+    assert "crash" not in asleep("P11")
+    assert "lost" in asleep("P11")
+    assert "livelock" not in asleep("P8")
+
+
 # --- what leaves FSR set ------------------------------------------------------------------------
 
 

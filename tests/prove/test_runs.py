@@ -20,9 +20,9 @@ from smmucore.simulate import Requester, Setup, simulate
 from smmucore.spaces import linux
 from traces.events import MAP, PROT_READ, READ
 
-NAMES = [p.id for p in policies.POLICIES.values() if p.only_where != "events"]
 CHIPS = ["mmu500", "qcom-smmu-v2", "ideal", "thunderx-smmuv2", "held-until-resume",
-         "mmu500,fsr_frozen_while_stalled=no"]  # fmt: skip
+         "mmu500,fsr_frozen_while_stalled=no", "gem5-smmuv3", "gem5-smmuv3,events=1"]  # fmt: skip
+PAIRS = [(p.id, c) for p in policies.POLICIES.values() for c in CHIPS if p.is_about(hardware.find(c))]
 PAGE = 4096
 #: As long as anything may take, so that any order can come about.
 LONG = 30_000
@@ -46,19 +46,16 @@ def timed(times: list[int], pager: bool) -> Events:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    policy=st.sampled_from(NAMES),
+    pair=st.sampled_from(PAIRS),
     client=st.sampled_from(sorted(CLIENTS)),
-    chip=st.sampled_from(CHIPS),
     same=st.booleans(),
     times=st.lists(st.integers(0, 2 * LONG), min_size=1, max_size=3),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_run_shows_nothing_that_the_proof_excludes(
-    policy: str, client: str, chip: str, same: bool, times: list[int], seed: int
+    pair: tuple[str, str], client: str, same: bool, times: list[int], seed: int
 ) -> None:
-    preset = hardware.find(chip)
-    if not policies.find(policy).is_about(preset):
-        return
+    policy, preset = pair[0], hardware.find(pair[1])
     asked = Question(policies.find(policy), CLIENTS[client], preset, same, len(times))
     drawn = random.Random(seed)
     submits = (
@@ -92,22 +89,19 @@ def test_a_run_shows_nothing_that_the_proof_excludes(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    policy=st.sampled_from(NAMES),
+    pair=st.sampled_from(PAIRS),
     client=st.sampled_from(sorted(CLIENTS)),
-    chip=st.sampled_from(CHIPS),
     same=st.booleans(),
     banks=st.sampled_from([1, 1, 2]),
     sleeps=st.booleans(),
     data=st.data(),
 )
 def test_a_machine_that_just_goes_on_never_leaves_the_graph(
-    policy: str, client: str, chip: str, same: bool, banks: int, sleeps: bool, data: st.DataObject
+    pair: tuple[str, str], client: str, same: bool, banks: int, sleeps: bool, data: st.DataObject
 ) -> None:
     # Not unpacked in between: what packing leaves out would show.
-    shared = ",shared_line=yes" if banks == 2 and data.draw(st.booleans()) else ""
-    preset = hardware.find(chip + shared)
-    if not policies.find(policy).is_about(preset):
-        return
+    shared = ",shared_line=yes" if banks == 2 and "v3" not in pair[1] and data.draw(st.booleans()) else ""
+    policy, preset = pair[0], hardware.find(pair[1] + shared)
     asked = Question(policies.find(policy), CLIENTS[client], preset, same, 2, banks, sleeps)
     graph = explore(asked)
     teller = Teller(asked)
@@ -139,6 +133,14 @@ def test_the_explorer_runs_as_plain_python() -> None:
 def test_a_storm_is_found_as_plain_python() -> None:
     asked = Question(policies.find("P4"), CLIENTS["adreno-worker"], hardware.find("mmu500"), True, 1)
     assert prove_one(asked).verdict == "livelock"
+
+
+@pytest.mark.nojit
+def test_an_event_queue_is_explored_as_plain_python() -> None:
+    asked = Question(
+        policies.find("v3-iopf"), CLIENTS["none"], hardware.find("gem5-smmuv3,events=1"), False, 2
+    )
+    assert prove_one(asked).verdict == "safe"
 
 
 @pytest.mark.nojit

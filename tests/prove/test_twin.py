@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.prove.properties import prove
@@ -15,8 +17,15 @@ from ..reference import explorer as plain
 from ..reference.explorer_verdicts import broken, most
 from .twin import cell, project, question
 
-#: Policy, client, hardware, whether on one CPU, faults, banks.
-CELLS = [
+#: Policy, client, hardware, whether on one CPU, faults, banks, and perhaps whether the SMMU sleeps.
+CELLS: list[tuple[Any, ...]] = [
+    ("P8", "none", "mmu500", False, 2, 1, True),
+    ("P8", "none", "thunderx-smmuv2", False, 2, 1, True),
+    ("P9", "adreno-nodump", "mmu500", True, 1, 1, True),
+    ("P11", "none", "thunderx-smmuv2", False, 2, 1, True),
+    ("P11", "adreno-nodump", "ideal", True, 1, 1, True),
+    ("P4", "adreno-nodump", "mmu500", False, 2, 1, True),
+    ("v3-iopf", "none", "gem5-smmuv3", False, 2, 1, True),
     ("P0", "adreno-nodump", "mmu500", False, 2, 1),
     ("P0", "einval", "mmu500", False, 2, 1),
     ("P1", "none", "mmu500", False, 3, 1),
@@ -53,6 +62,10 @@ CELLS = [
     ("jordan-2021-irq", "adreno-worker", "mmu500", False, 1, 1),
     ("rob-2025", "adreno-nodump", "mmu500", False, 2, 1),
     ("clear-all", "none", "thunderx-smmuv2", False, 2, 1),
+    ("v3-terminate", "none", "gem5-smmuv3,events=1", False, 3, 1),
+    ("v3-iopf", "none", "gem5-smmuv3", False, 2, 1),
+    ("v3-iopf", "pager", "gem5-smmuv3,events=1", True, 2, 1),
+    ("v3-iopf", "adreno-nodump", "agilex5-mmu600,stall_max=1", False, 2, 1),
 ]
 
 
@@ -78,7 +91,7 @@ def compare(asked: Question, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("named", CELLS, ids=lambda c: "-".join(map(str, c)))
-def test_both_explorers_find_the_same(named: tuple[str, str, str, bool, int, int],
+def test_both_explorers_find_the_same(named: tuple[Any, ...],
                                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     compare(question(*named), monkeypatch)
 
@@ -98,13 +111,13 @@ def test_both_explorers_find_the_same_with_one_fault_everywhere(
                 compare(asked, monkeypatch)
 
 
-@pytest.mark.parametrize("chip", ["mmu500", "qcom-smmu-v2", "ideal"])
+@pytest.mark.parametrize("chip", ["mmu500", "qcom-smmu-v2", "ideal", "gem5-smmuv3"])
 def test_the_reductions_change_no_property_and_no_bound(chip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = hardware.find(chip)
     cells = [
         Question(policy, CLIENTS[client], preset, same, 2)
         for policy in policies.POLICIES.values()
-        if policy.is_about(preset) and policy.only_where != "events"
+        if policy.is_about(preset)
         for client in ("none", "adreno-nodump", "adreno-worker", "adreno-inline", "kgsl", "pager")
         for same in (False, True)
     ]

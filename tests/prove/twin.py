@@ -28,9 +28,11 @@ NAMES = [
 ]
 
 
-def question(policy: str, client: str, preset: str, same_cpu: bool, faults: int, banks: int = 1) -> Question:
+def question(
+    policy: str, client: str, preset: str, same_cpu: bool, faults: int, banks: int = 1, sleeps: bool = False
+) -> Question:
     return Question(
-        policies.find(policy), clients.find(client), hardware.find(preset), same_cpu, faults, banks
+        policies.find(policy), clients.find(client), hardware.find(preset), same_cpu, faults, banks, sleeps
     )
 
 
@@ -51,6 +53,7 @@ def cell(asked: Question) -> plain.Cell:
         pages=asked.client.pages,
         by_address=needs_far(program(asked.policy, asked.client).steps),
         banks=asked.banks,
+        sleeps=asked.sleeps,
     )
 
 
@@ -84,6 +87,10 @@ def project(graph: Graph, state: int) -> Any:
         frozenset((int(ctx.kind), c % len(host.banks)) for c, ctx in enumerate(host.contexts) if ctx.on_cpu),
         bool(host.client.dumped),
         int(host.client.capturing),
+        bool(clock.last_end < 0 and clock.last_put < 0),
+        tuple(int(host.queue[name]) for name in ("length", "held", "stalled", "jobs"))
+        if host.hw.events
+        else None,
     )
 
 

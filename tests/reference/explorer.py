@@ -59,7 +59,9 @@ def explore(cell: Cell, most: int = 5_000) -> Found:
         for move in [*walk.obliged(), *walk.free()]:
             other = _again(cell, path)
             what = other.do(move)
-            found.edges.append(Edge(done, enter(other, [*path, move]), move, what))
+            # Where the machine is down there is no further state.
+            target = done if "crash" in what else enter(other, [*path, move])
+            found.edges.append(Edge(done, target, move, what))
         done += 1
     return found
 

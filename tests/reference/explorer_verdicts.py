@@ -25,7 +25,7 @@ def reached(start: Iterable[int], edges: Iterable[Edge]) -> set[int]:
 
 def knots(found: Found, counts: Callable[[Edge], bool]) -> list[list[Edge]]:
     """The edges of each set of states that all reach each other, along edges that count; no empty sets."""
-    edges = [edge for edge in found.edges if counts(edge)]
+    edges = [edge for edge in found.edges if counts(edge) and "crash" not in edge.what]
     back = [Edge(edge.target, edge.source, edge.move, edge.what) for edge in edges]
     free = set(range(len(found.paths)))
     made = []
@@ -70,8 +70,8 @@ def most(found: Found, what: str) -> int:
 def broken(found: Found) -> set[str]:
     """The properties that do not hold."""
     edges = found.edges
-    made = {name for edge in edges for name in edge.what} & {"stray", "lost", "stale", "ignored", "folded"}
-    made |= {"spurious"} if any("spurious" in edge.what for edge in edges) else set()
+    at_once = {"crash", "stray", "lost", "stale", "ignored", "folded", "spurious"}
+    made = {name for edge in edges for name in edge.what} & at_once
     loops = [k for k in knots(found, lambda edge: "resumed" not in edge.what) if is_fair(found, k)]
     if loops:
         made.add("livelock")

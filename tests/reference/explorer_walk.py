@@ -14,6 +14,8 @@ from .fault_model_bank import FSR_FAULT_BITS, FSR_MULTI, FSR_SS, FSR_SYNDROME, C
 from .fault_model_cpus import HARD, SUBMIT, Context, Step
 from .fault_model_lines import Driver
 from .fault_model_policies import CORE, Pass
+from .fault_model_power import BusError
+from .fault_model_queue import FaultEvent
 from .fault_model_setup import Setup
 from .fault_model_steps import Steps
 
@@ -23,7 +25,7 @@ FOREVER = 1 << 60
 #: A move: what, and of whom.
 Move = tuple[str, int, int]
 TAKES = "context"
-OPTIONAL = ("fault", "hold", "submit", "dump gone")
+OPTIONAL = ("fault", "hold", "submit", "dump gone", "sleep")
 
 
 class Watched(Steps):
@@ -58,6 +60,7 @@ class Cell:
     pages: bool = False
     by_address: bool = False  #: FAR plays a part
     banks: int = 1
+    sleeps: bool = False
 
     def machine(self) -> Machine:
         other = 0 if self.same_cpu else 1
@@ -73,6 +76,7 @@ class Cell:
                 cpus={"irq": 0, "thread": 0, "work": other, "submit": other},
                 demand=self.pages,
                 livelock_limit=FOREVER,
+                suspend_after=1 if self.sleeps else 0,
             )
         )
         if self.pages:
@@ -119,6 +123,9 @@ class Walk:
         dumps = self.machine.dumps
         if self.machine.submitting and dumps.exists(0) and not dumps.capturing:
             yield "dump gone", 0, 0
+        power = self.machine.power
+        if self.cell.sleeps and not (power.users or power.open or power.asleep):
+            yield "sleep", 0, 0
 
     def _flight(self, fault: Fault) -> tuple[int, int]:
         transaction = fault.transaction
@@ -134,7 +141,10 @@ class Walk:
         what = set()
         read = -1
         if kind == TAKES:
-            what, read = self._context(major, minor)
+            try:
+                what, read = self._context(major, minor)
+            except BusError:
+                return frozenset({"crash"})
         elif kind in ("fault", "hold"):
             self._access(machine.banks[major], held=kind == "hold")
         elif kind == "flight":
@@ -142,6 +152,8 @@ class Walk:
             self._land(chosen)
         elif kind == "submit":
             machine.drivers[major].begin_submit()
+        elif kind == "sleep":
+            machine.power.used_until = -1
         else:
             machine.dumps.gone_at = 0
         machine._settle()
@@ -193,6 +205,8 @@ class Walk:
             bank.hold(access)
             return
         self.machine.translate(access)
+        if self.cell.sleeps:
+            return  # it is awake now, and the fault arrives later
         self._land(self.machine.arrivals[-1])
 
     def _land(self, arrival: tuple[int, int, Fault]) -> None:
@@ -232,11 +246,16 @@ class Walk:
             made |= {"masked"} if line.masked or line.switched_off else set()
             made |= {"busy"} if line.pending else set()
         made |= {"busy"} if any(context.runnable for context in self.machine.contexts) else set()
+        queue = self.machine.queue
+        if queue is not None:
+            made |= {"stalled"} if queue.stalled else set()
+            made |= {"waiting"} if queue.held else set()
         return frozenset(made)
 
     def key(self) -> Any:
         """Everything that can matter: equal keys go on alike."""
         machine = self.machine
+        self.names: dict[int, int] = {}
         return (
             self.project(),
             tuple(self.untold),
@@ -248,7 +267,30 @@ class Walk:
             tuple(sorted(self._flight(arrival[2]) for arrival in machine.arrivals)),
             machine.dumps.exists(0), machine.dumps.capturing,
             self._mapped(),
+            self._queue(),
+            machine.power.users, machine.power.open,
         )  # fmt: skip
+
+    def _event(self, event: FaultEvent | None) -> Any:
+        """An event, its transaction named by where it is met first; one that is not stalled has no name."""
+        if event is None:
+            return None
+        assert self.machine.queue is not None
+        name = None
+        if event.fault in self.machine.queue.stalled:
+            name = self.names.setdefault(id(event.fault), len(self.names))
+        return name, event.ss, event.joined, event.bank, self._page(event.far)
+
+    def _queue(self) -> Any:
+        queue = self.machine.queue
+        if queue is None:
+            return None
+        stalled = sorted(
+            (self.names.get(id(fault), -1), self._page(fault.transaction.iova) or 0)
+            for fault in queue.stalled
+        )
+        entries, held = ([self._event(event) for event in some] for some in (queue.entries, queue.held))
+        return tuple(entries), queue.known, tuple(held), tuple(stalled)
 
     def _mapped(self) -> Any:
         if not self.cell.pages:
@@ -286,7 +328,8 @@ class Walk:
             p.meant is not None and p.meant is bank.head,
             p.fsr_of is not None and p.fsr_of is bank.current,
             p.far_of is not None and p.far_of is bank.current,
-            p.saw_new, p.none, p.ret, p.mapped, p.new_far, p.may_stall,
+            p.saw_new, p.none, p.ret, p.mapped, p.new_far, p.may_stall, self._event(p.event),
+            p.user,
         )  # fmt: skip
 
     def _context_key(self, context: Context) -> Any:
@@ -305,11 +348,14 @@ class Walk:
             places.append((frame.f_code.co_qualname, frame.f_lasti, tuple(sorted(simple.items(), key=str))))
             if "p" in frame.f_locals:
                 passed = self._pass(frame.f_locals["p"], self.machine.banks[number_of_bank(context)])
-        return tuple(places), passed, context.irqs_off
+        assert context.step is not None
+        cells = getattr(context.step.effect, "__closure__", None) or ()
+        decided = tuple(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, bool))
+        return tuple(places), passed, context.irqs_off, decided
 
     def project(self) -> Any:
         """What both explorers can say of a state, in words of neither."""
-        machine = self.machine
+        machine, queue, jobs = self.machine, self.machine.queue, self.machine.drivers[0].work_queue
         banks = tuple(
             (
                 bank.fsr & (FSR_FAULT_BITS | FSR_SS),
@@ -332,6 +378,8 @@ class Walk:
             frozenset((context.kind, context.number) for context in machine.running.values()),
             machine.dumps.exists(0),
             machine.dumps.capturing,
+            machine.power.used_until < 0,
+            None if queue is None else tuple(map(len, (queue.entries, queue.held, queue.stalled, jobs))),
         )
 
     def _counts(self, context: Context) -> bool:

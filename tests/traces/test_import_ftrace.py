@@ -1,12 +1,14 @@
 """Importing a kernel's trace as text: every layout of the iommu events, and what is timed beside them."""
 
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.traces.shared_captures import capture
 from traces.errors import TraceError
-from traces.events import MAP, MARK, PA_UNKNOWN, PROT_READ, PROT_WRITE, READ, UNMAP, WRITE
+from traces.events import MAP, MARK, PA_UNKNOWN, PROT_READ, PROT_WRITE, READ, TLBI, UNMAP, WRITE
 from traces.importers.result import Options
 from traces.importers.run import import_trace
 from traces.importers.stamps import parse_line
@@ -142,6 +144,12 @@ TIMED = "".join(
         ("kworker/1:1-26", 1, 900, f"dma_fence_signaled: {FENCE}"),
         ("kworker/0:1-16", 0, 1000, "virtio_gpu_cmd_queue: vdev=0 vq=0 name=control type=0x105 flags=0x0"),
         ("ring0-90", 2, 1100, "msm_gpu_submit_flush: id=3 pid=90 ring=0:7 ticks=99"),
+        (
+            "ring0-90",
+            2,
+            1150,
+            "msm_gpu_submit_retired: id=3 pid=90 ring=0:7 elapsed=9 ns mhz=5 start=1 end=2",
+        ),
         ("init-1", 1, 1200, "tracing_mark_write: MARK here"),
         ("kworker/0:1-16", 0, 1300, "sched_switch: prev_comm=a"),
     ]
@@ -156,12 +164,13 @@ def test_interrupts_work_fences_and_commands_become_marks_and_their_times_notes(
     assert said[0] == "irq_handler_entry irq=16 name=arm-smmu-v3-evtq cpu=0"
     assert said[5] == "workqueue_execute_start function=flush_it cpu=0 pid=16"
     assert said[-1] == "MARK here"
-    assert len(said) == 12
+    assert len(said) == 13
     notes = made.manifest.notes
     assert "irq 16 arm-smmu-v3-evtq: 2, median 30,000 ns, 99th percentile 30,000, most 30,000" in notes
     assert "queued flush_it: 1, median 10,000 ns, 99th percentile 10,000, most 10,000" in notes
     assert "work flush_it: 1, median 100,000 ns, 99th percentile 100,000, most 100,000" in notes
     assert "fence virtio_gpu: 1, median 700,000 ns, 99th percentile 700,000, most 700,000" in notes
+    assert "GPU submit ring 0: 1, median 50,000 ns, 99th percentile 50,000, most 50,000" in notes
     assert any("(0 have no other half)" in note for note in notes)
     assert any("1 sched_switch" in note for note in notes)
 
@@ -218,6 +227,30 @@ def test_what_is_broken_is_refused_with_its_line_and_salvage_goes_on(tmp_path, l
     assert [line[:4] for line in made.dropped] == ["1 x "]
 
 
+GRANULES = {16384: "16 KiB", 65536: "64 KiB"}
+
+
+@pytest.mark.parametrize("granule", GRANULES)
+def test_a_granule_is_the_tables_and_what_does_not_fit_it_is_refused(tmp_path, granule):
+    head = HEADS["ftrace"]
+    size = granule * 3
+    fits = f"map: IOMMU: iova=0x{granule * 8:016x} paddr=0x{granule * 16:016x} size={size}"
+    probe = f"map: (arm_lpae_map_pages+0x0/0x540) ops=0x1 iova=0x{granule:x} pa=0x0 pgsize=0x{granule:x} " \
+            "pgcount=0x2 prot=0x3"  # fmt: skip
+    made, events = imported(tmp_path, f"{head}{fits}\n{head}{probe}\n", options=Options(granule=granule))
+    assert [space.granule for space in made.manifest.spaces] == [granule, granule]
+    assert rows(events, "iova", "size") == [(granule * 8, size), (granule, 2 * granule)]
+    with pytest.raises(TraceError, match=f"whole {GRANULES[granule]} pages, found 0x1000"):
+        imported(
+            tmp_path,
+            f"{head}{PLAIN.replace('size=2097152', 'size=4096')}\n",
+            options=Options(granule=granule),
+        )
+    with pytest.raises(TraceError, match=f"a pgsize of a granule of {GRANULES[granule]}"):
+        imported(tmp_path, f"{head}{probe.replace(hex(granule)[2:] + ' pgc', '1000 pgc')}\n",
+                 options=Options(granule=granule))  # fmt: skip
+
+
 @pytest.mark.shared
 def test_the_larger_recording_has_as_many_events_as_grep_finds(tmp_path):
     made = import_trace(capture("qemu/gpu.ftrace.txt.gz"), tmp_path / "out.parquet")
@@ -227,6 +260,37 @@ def test_the_larger_recording_has_as_many_events_as_grep_finds(tmp_path):
     assert counts["MARK"] == 2 * 2_191 + 3 * 607 + 86 + 513 + 471 + 89 + 5
     evtq = next(note for note in made.manifest.notes if note.startswith("irq 16 arm-smmu-v3-evtq"))
     assert evtq.startswith("irq 16 arm-smmu-v3-evtq: 2,")
+
+
+@pytest.mark.shared
+def test_every_unmap_of_the_larger_recording_pairs_with_an_invalidation_of_qemus_log(tmp_path):
+    """One distance of the two clocks lies between each UNMAP and an invalidation of its address."""
+    kernel = open_trace(import_trace(capture("qemu/gpu.ftrace.txt.gz"), tmp_path / "k.parquet").path).read()
+    qemu = open_trace(import_trace(capture("qemu/gpu.trace.log.gz"), tmp_path / "q.parquet").path).read()
+    unmapped, invalidated = defaultdict(list), defaultdict(list)
+    for op, events, times in ((UNMAP, kernel, unmapped), (TLBI, qemu, invalidated)):
+        for event in events[(events["op"] == op) & (events["size"] > 0)]:
+            times[int(event["iova"])].append(int(event["t_ns"]))
+    # Where both have as many of an address: the log begins earlier, and cuts long ranges into pieces.
+    distance = int(
+        np.median(
+            [
+                later - earlier
+                for iova, times in unmapped.items()
+                if len(times) == len(invalidated[iova])
+                for earlier, later in zip(times, invalidated[iova], strict=True)
+            ]
+        )
+    )
+    apart = []
+    for iova, times in unmapped.items():
+        for earlier in times:
+            later = next(t for t in invalidated[iova] if abs(t - earlier - distance) < 5_000_000)
+            invalidated[iova].remove(later)
+            apart.append(later - earlier - distance)
+    assert len(apart) == 3_351
+    low, high = np.percentile(apart, [1, 99])
+    assert high - low == 123_000
 
 
 @pytest.mark.shared

@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import signal
+import struct
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.bench.fault_samples import SAMPLES as FAULT_SAMPLES
+from tests.traces.adreno_files import small_devcore, small_rd
 from traces.errors import TraceError
+from traces.importers.result import Options
 from traces.importers.run import import_trace
 from traces.validate import validate
 
@@ -63,15 +67,61 @@ def parquet():
     return file.getvalue()
 
 
+#: Blocks, warps and counts that fit, in two ways of writing addresses.
+GPU_KERNEL = (
+    b"-kernel name = k\n-kernel id = 1\n-grid dim = (3,1,1)\n-block dim = (64,1,1)\n-binary version = 80\n"
+    b"-shmem base_addr = 0x00007fc867000000\n-local mem base_addr = 0x00007fc865000000\n"
+    b"-nvbit version = 1.7\n-accelsim tracer version = 5\n-enable lineinfo = 0\n\n#traces format = ...\n"
+    + b"".join(
+        b"\n#BEGIN_TB\n\nthread block = %d,0,0\n" % block
+        + b"".join(
+            b"\nwarp = %d\ninsts = 4\n0000 ffffffff 1 R1 MOV 0 0 0 \n"
+            b"0010 ffffffff 1 R4 LDG.E 1 R4 4 1 0x7fb0fc43%02x00 4 0 \n"
+            b"0020 00000007 0 STG.E.U8 2 R6 R9 1 2 0x7fb0fc461c00 4096 -32 0 \n"
+            b"0030 00000003 0 ATOM.E.ADD 2 R6 R9 4 0 0x7fc867000010 0x7fb0fc400000 0 \n"
+            % (warp, block * 16 + warp)
+            for warp in range(2)
+        )
+        + b"\n#END_TB\n"
+        for block in range(3)
+    )
+)
+GPU_LIST = (
+    b"MemcpyHtoD,0x00007fb0fc400000,200000\nkernel-1.traceg\nMemcpyHtoD,0x7fb0fc430e00,1\nkernel-1.traceg\n"
+)
+UVM = (
+    b"4,1,2,-;uvm range destroy va_range->node.start, va_range->size: 0x207600000, 2097152\n4,2,3,-;s,\n"
+    + b"".join(
+        b"4,%d,%d,-;f,7fb1440%02x000,16063487641418%05d,%d,%d,2,1,0,0,0,127,%d,0,1,63\n"
+        % (3 + n, 4 + n, n % 7, (n * 37) % 99 * 32, n % 2, n % 5, n % 3)
+        for n in range(40)
+    )
+)
+KERNEL_LOG = "".join(text for _, text, _ in FAULT_SAMPLES).encode() + (
+    b"[   63.790120] adreno_fault_handler: 214 callbacks suppressed\n"
+    b"[   64.000000] arm-smmu 5040000.iommu: TLB sync timed out -- SMMU may be deadlocked\n"
+)
+
 SAMPLES = {
     "qemu": (DATA / "dma.qemu.log").read_bytes(),
     "ftrace": (DATA / "gpu.ftrace.txt").read_bytes() + KERNEL,
     "csv": TABLE,
     "parquet": parquet(),
+    "rd": small_rd().data,
+    "devcore": small_devcore(),
+    "accelsim": GPU_KERNEL,
+    "accelsim list": GPU_LIST,
+    "uvm": UVM,
+    "dmesg": KERNEL_LOG,
 }
+#: Reader -> what its option `accesses` may be.
+ACCESSES = {"rd": ("fetch", "pointers", "sweep"), "devcore": ("fetch", "pointers", "sweep")}
+#: Sample -> what lies beside it.
+BESIDE = {"accelsim list": {"kernel-1.traceg": GPU_KERNEL}}
 #: Numbers that a reader must not take at their word.
 ABSURD = (b"0", b"-1", b"0xffffffffffffffff", b"18446744073709551616", b"9" * 5000, b"1e308", b"nan", b"0x",
           b"999999999.999999", b"\xd9\xa3", b"")  # fmt: skip
+WORDS = (0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFF000, 0x70BF8003, 0xC0013F00)
 PIECES = (b"\n", b"\0" * 40, b"\xff" * 40, b'"', b",", b" " * 5000, b"asid=1 " * 600, b"iova=0x" * 600,
           b"IOMMU:" * 600, b"[000] " * 700, b"\n" * 3000, b"0" * 5000, b"a" * 70_000, b"PAR1",
           b"\x1f\x8b")  # fmt: skip
@@ -82,7 +132,7 @@ def mutated(draw, sample):
     data = bytearray(sample)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
-        kind = draw(st.sampled_from(["flip", "cut", "garbage", "absurd", "piece", "repeat", "drop"]))
+        kind = draw(st.sampled_from(["flip", "cut", "garbage", "absurd", "word", "piece", "repeat", "drop"]))
         if kind == "flip" and data:
             for _ in range(draw(st.integers(1, 8))):
                 data[draw(st.integers(0, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
@@ -95,6 +145,9 @@ def mutated(draw, sample):
             if spans:
                 start, end = draw(st.sampled_from(spans))
                 data[start:end] = draw(st.sampled_from(ABSURD))
+        elif kind == "word" and len(data) >= 4:
+            at = min(at & -4, len(data) - 4)
+            data[at : at + 4] = struct.pack("<I", draw(st.sampled_from(WORDS)))
         elif kind == "piece":
             data[at:at] = draw(st.sampled_from(PIECES))
         elif kind == "repeat":
@@ -117,29 +170,35 @@ def mutated(draw, sample):
 
 @contextmanager
 def at_most(seconds):
-    def stop(*_):
-        raise AssertionError(f"one input took more than {seconds} s")
+    """Of CPU time: a busy machine is no fault of the reader's, and none waits for anything."""
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    def stop(*_):
+        raise AssertionError(f"one input took more than {seconds} s of CPU time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
-def import_or_refuse(folder, data, name, salvage):
+def import_or_refuse(folder, data, name, salvage, options=None):
     """Import; a file that appears must be a sound trace, and nothing else may."""
     path, out = folder / "in.bin", folder / "out.parquet"
     path.write_bytes(data)
+    beside = BESIDE.get(name, {})
+    for other, held in beside.items():
+        (folder / other).write_bytes(held)
+    format_name = name and name.split()[0]
     out.unlink(missing_ok=True)
     try:
         with at_most(LIMIT):
-            made = import_trace(path, out, name, salvage)
+            made = import_trace(path, out, format_name, salvage, options)
     except TraceError as error:
         assert "\n" not in str(error)
-        assert [file.name for file in folder.iterdir()] == ["in.bin"]
+        assert sorted(file.name for file in folder.iterdir()) == sorted(["in.bin", *beside])
         return False
     assert validate(out).rows == made.rows > 0
     assert made.dropped == [] or salvage
@@ -154,9 +213,12 @@ def test_a_broken_recording_is_a_trace_error_or_a_sound_trace(tmp_path_factory, 
 
     @settings(max_examples=MUTATIONS, deadline=None, derandomize=MUTATIONS == 300, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(data=mutated(SAMPLES[name]), salvage=st.booleans(), forced=st.booleans())
-    def run(data, salvage, forced):
-        import_or_refuse(folder, data, name if forced else None, salvage)
+    @given(data=mutated(SAMPLES[name]), salvage=st.booleans(), forced=st.booleans(), moved=st.booleans(),
+           accesses=st.sampled_from(ACCESSES.get(name, ("",))))  # fmt: skip
+    def run(data, salvage, forced, moved, accesses):
+        moves = 2 << 20 if moved and name.startswith("accelsim") else 0
+        options = Options(relocate=moves, accesses=accesses)
+        import_or_refuse(folder, data, name if forced or name in BESIDE else None, salvage, options)
 
     run()
 
@@ -170,7 +232,9 @@ def test_next_to_nothing_is_refused_by_every_reader(tmp_path, name, data):
         assert not import_or_refuse(tmp_path, data, name, salvage)
 
 
-@pytest.mark.parametrize("name", ["qemu", "ftrace", "csv"])
+@pytest.mark.parametrize(
+    "name", ["qemu", "ftrace", "csv", "rd", "devcore", "accelsim", "accelsim list", "uvm", "dmesg"]
+)
 @pytest.mark.parametrize("fill", [b"\n", b"x", b"0,1\n"], ids=["lines", "one line", "rows"])
 def test_a_bomb_is_refused_in_time_by_every_reader(tmp_path, name, fill):
     head = SAMPLES[name]

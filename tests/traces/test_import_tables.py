@@ -56,6 +56,23 @@ def test_a_table_with_our_own_columns_needs_no_map(tmp_path):
     assert made.manifest.not_contained == ["TLBI events: the table has none."]
 
 
+@pytest.mark.parametrize("granule", [4096, 16384, 65536])
+def test_a_granule_is_the_tables_and_ranges_keep_to_it(tmp_path, granule):
+    one = f"{granule},{granule}"
+    text = f"op,iova,size,pa\nMAP,{one},{2 * granule}\nread,{granule + 5},4,\nUNMAP,{one},\n"
+    made, events = imported(tmp_path, text, options=Options(granule=granule))
+    assert (events.size, made.manifest.spaces[0].granule) == (3, granule)
+    for line in (
+        f"MAP,{granule},{granule // 2},0",
+        f"UNMAP,{granule // 2},{granule},",
+        f"MAP,0,{granule},512",
+    ):
+        with pytest.raises(TraceError, match=f"{granule >> 10} KiB page"):
+            imported(tmp_path, text + line + "\n", options=Options(granule=granule))
+    with pytest.raises(TraceError, match="a bad granule"):
+        imported(tmp_path, text, options=Options(granule=8192))
+
+
 def test_columns_are_mapped_by_name_with_hexadecimal_and_units(tmp_path):
     text = "when;what;who;where;how_much\n0.5;r;a0;ffb002;10\n1.25;W;a0;FFB042;10\n"
     options = mapped(when="t_us", what="op", who="stream:hex", where="iova:hex", how_much="size:hex")

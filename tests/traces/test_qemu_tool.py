@@ -74,9 +74,9 @@ def test_every_workload_has_its_sources_and_puts_its_devices_at_their_streams(wo
     assert "iommu=smmuv3" in line
 
 
-@pytest.mark.parametrize("entry", catalogue.list_traces(), ids=lambda entry: entry.name)
-def test_the_tables_of_every_bundled_capture_explain_all_its_accesses(entry):
-    result = check_events(open_trace(entry.path).blocks())
+@pytest.mark.parametrize("name", ["qemu-dma-tiles", "qemu-virtio-gpu"])
+def test_the_tables_of_every_capture_from_qemu_explain_all_its_accesses(name):
+    result = check_events(open_trace(catalogue.find(name)).blocks())
     assert result.problems == []
     assert result.translated + result.faulted == result.accesses > 100_000
 

@@ -125,6 +125,32 @@ def test_any_accesses_come_back_in_any_block_size(tmp_path_factory, rows, cut, b
     np.testing.assert_array_equal(np.concatenate([np.empty(0, EVENT), *blocks]), want)
 
 
+REGULAR = {
+    "regular": (lambda n: np.arange(n, dtype=np.uint64) * np.uint64(64), {"t_ns", "iova", "pa"}),
+    "random": (lambda n: np.random.default_rng(1).integers(0, 1 << 40, n, dtype=np.uint64), {"t_ns", "pa"}),
+}
+
+
+@pytest.mark.parametrize(("iova", "quick"), REGULAR.values(), ids=REGULAR)
+def test_a_column_that_is_no_longer_for_it_is_written_to_be_read_quickly(tmp_path, iova, quick):
+    rows = np.repeat(SOUND[SOUND["op"] == READ][:1], ROW_GROUP + 10)
+    rows["t_ns"], rows["iova"], rows["pa"] = np.arange(rows.size), iova(rows.size), PA_UNKNOWN
+    path = write(tmp_path / "t.parquet", rows)
+    group = pq.ParquetFile(path).metadata.row_group(1)
+    found = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+    assert {name for name, column in found.items() if column.compression == "LZ4"} == quick
+    assert ("DELTA_BINARY_PACKED" in found["iova"].encodings) == ("iova" in quick)
+    assert np.array_equal(open_trace(path).read(), rows)
+    assert validate(path).rows == rows.size
+
+
+def test_statistics_that_the_data_do_not_bear_out_are_found_by_validate(tmp_path, monkeypatch):
+    path = write(tmp_path / "t.parquet")
+    monkeypatch.setattr("traces.reader._statistics", lambda *_: {"size": (1 << 40, 1 << 40)})
+    with pytest.raises(TraceError, match="column size is not as its statistics say"):
+        validate(path)
+
+
 def test_a_long_trace_is_written_in_row_groups_and_streamed(tmp_path):
     n = 2 * ROW_GROUP + 7
     rows = np.zeros(n, EVENT)

@@ -18,5 +18,6 @@ A reader is a module of this package, named in `traces.importers.registry`, with
 What is broken goes to ``source.dropped.refuse``: that raises, or counts where the user asked for
 ``--salvage``, and then the reader leaves it out and goes on. Nothing else may be left out in silence:
 whatever a reader passes over it counts in the draft's notes. Readers hold a bounded number of lines and
-events, whatever the file says.
+events, whatever the file says: what must be sorted goes through `traces.importers.ordered`, whose file lies
+in ``source.scratch``.
 """

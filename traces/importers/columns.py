@@ -29,7 +29,7 @@ from traces.events import (
     UNMAP,
 )
 from traces.importers.cells import WORDS_OF_OP, WORDS_OF_PROT, Cells, numbers, times
-from traces.importers.result import MOST_MARKS, Draft
+from traces.importers.result import MOST_MARKS, Draft, as_granule
 from traces.importers.source import Source
 
 #: Field of time -> nanoseconds of its unit.
@@ -49,7 +49,6 @@ NAMES = {
 DEFAULT_SIZE = 64
 #: Numbers of spaces that a table may use.
 MOST_SPACES = 4096
-_PAGE = np.uint64(0xFFF)
 
 
 class Layout:
@@ -130,12 +129,15 @@ class TableReader:
     source : Source
     draft : Draft
     layout : Layout
+    granule : int
+        Bytes of the tables' smallest pages; 0: 4096.
     """
 
-    def __init__(self, source: Source, draft: Draft, layout: Layout) -> None:
+    def __init__(self, source: Source, draft: Draft, layout: Layout, granule: int = 0) -> None:
         self.source = source
         self.draft = draft
         self.layout = layout
+        self.granule = draft.granule = as_granule(granule)
         self.rows = 0
         self.start = self.last = -1
         self.assumed: Counter[str] = Counter()
@@ -181,6 +183,8 @@ class TableReader:
         ranged = table | tlbi & np.isin(kind, np.array(TLBI_RANGES, np.uint64))
         upper = iova >> np.uint64(48)
         end = iova + (size - np.uint64(1))
+        in_page = np.uint64(self.granule - 1)
+        page = f"{self.granule >> 10} KiB page"
         missing_pa = (op == MAP) & self._absent(cells, "pa", n)
         problems += [
             (self._absent(cells, "iova", n) & ranged | self._absent(cells, "iova", n) & access, "no iova",
@@ -190,8 +194,8 @@ class TableReader:
             ((access | ranged) & (size == 0), "a bad size", "1 or more", "size"),
             (size > 1 << 48, "a bad size", "48 bits", "size"),
             (missing_pa, "a MAP without pa", "an output address", "pa"),
-            (ranged & (((iova | size) & _PAGE) != 0), "a range of no whole pages", "4 KiB pages", "iova"),
-            ((op == MAP) & ((pa & _PAGE) != 0), "a bad pa of a MAP", "the start of a 4 KiB page", "pa"),
+            (ranged & (((iova | size) & in_page) != 0), "a range of no whole pages", f"{page}s", "iova"),
+            ((op == MAP) & ((pa & in_page) != 0), "a bad pa of a MAP", f"the start of a {page}", "pa"),
             ((op == MAP) & (pa >= 1 << 52), "a bad pa of a MAP", "52 bits", "pa"),
             (table & (~np.isin(upper, np.array([0, 1, 0xFFFF], np.uint64)) | (end >> np.uint64(48) != upper)),
              "a range beyond its half", "48 bits, or an Adreno's upper half", "iova"),

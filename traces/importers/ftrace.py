@@ -16,13 +16,13 @@ import numpy as np
 from traces.errors import TraceError
 from traces.events import EVENT, MAP, MARK, PA_UNKNOWN, PROT_READ, PROT_WRITE, READ, UNMAP, WRITE
 from traces.importers.intervals import Intervals, is_timed, label_of
-from traces.importers.result import Draft, Options, table_problem
+from traces.importers.result import Draft, Options, as_granule, table_problem
 from traces.importers.source import Source
 from traces.importers.stamps import Stamped, is_ignored, lost, parse_line
 from traces.qemu.guest_log import covered, prot_of
 
 WHAT = "ftrace, trace-cmd report or perf script text with iommu events"
-OPTIONS: frozenset[str] = frozenset({"real_clock"})
+OPTIONS: frozenset[str] = frozenset({"real_clock", "granule"})
 
 #: Events that are taken together.
 _BLOCK = 1 << 15
@@ -46,6 +46,8 @@ _UNMAPPED = re.compile(r"\bunmapped_size=(0x[0-9a-f]{1,16}|[0-9]{1,20})\b")
 _FAULT = re.compile(rf"IOMMU:\s?\S{{0,64}} (?P<dev>\S{{1,64}}) iova={_HEX} flags=0x([0-9a-f]{{1,8}})\b")
 _PROBE = re.compile(r"\b(ops|iova|pa|pgsize|pgcount|prot)=0x([0-9a-f]{1,16})\b")
 _DEVICE = re.compile(r"device=(\S{1,64})")
+#: Granule -> bytes of a table's entries.
+_SIZES = {1 << 12: (1 << 12, 1 << 21, 1 << 30), 1 << 14: (1 << 14, 1 << 25), 1 << 16: (1 << 16, 1 << 29)}
 _TEXTS = ("tracing_mark_write", "print", "bprint")
 
 
@@ -75,6 +77,7 @@ def read(source: Source, draft: Draft, options: Options) -> Iterator[np.ndarray]
     """Yield the trace's events."""
     if options.real_clock:
         draft.clock, draft.clock_is_real = "the kernel's trace clock, of a real machine (says the user)", True
+    draft.granule = as_granule(options.granule)
     importer = _Importer(source, draft)
     for number, line in source.log_lines():
         try:
@@ -175,7 +178,7 @@ class _Importer:
 
     def _add(self, op: int, t_ns: int, space: int, where: str, what: tuple[int, int, int, int]) -> None:
         iova, size, pa, prot = what
-        if problem := table_problem(iova, size, pa):
+        if problem := table_problem(iova, size, pa, self.draft.granule):
             name = "map" if op == MAP else "unmap"
             raise TraceError(f"a range that no {name} can have", where, *problem)
         if iova >> 48:
@@ -220,11 +223,12 @@ class _Importer:
     def _probe(self, event: Stamped, t_ns: int, where: str) -> None:
         fields = {name: int(value, 16) for name, value in _PROBE.findall(event.rest)}
         needed = {"ops", "iova", "pgsize", "pgcount"} | ({"pa", "prot"} if event.event == "map" else set())
-        if needed - set(fields) or fields["pgsize"] not in (1 << 12, 1 << 21, 1 << 30):
-            raise TraceError(f"cannot read {event.event}", where, "its kprobe's fields", event.rest[:80])
+        if needed - set(fields) or fields["pgsize"] not in _SIZES[self.draft.granule]:
+            expected = f"its kprobe's fields, with a pgsize of a granule of {self.draft.granule >> 10} KiB"
+            raise TraceError(f"cannot read {event.event}", where, expected, event.rest[:80])
         self.seen[event.event] += 1
         iova, leaf = fields["iova"], fields["pgsize"]
-        size = covered(iova, leaf, fields["pgcount"])
+        size = covered(iova, leaf, fields["pgcount"], self.draft.granule // 8)
         space = self.draft.space(("ops", fields["ops"]), f"io_pgtable_ops {fields['ops']:#x}")
         if event.event == "map":
             what = (iova, size, fields["pa"], prot_of(fields["prot"]))

@@ -13,6 +13,8 @@ _MOST_KINDS = 256
 
 _WORD = re.compile(r"\b([A-Za-z_]\w{0,30})[ =]([^\s:,=]{1,64})(?!=)", re.ASCII)
 _STRUCT = re.compile(r"struct[= ]([0-9a-fx]{1,18})\b")
+#: A ring of msm's, and the number of its submit.
+_RING = re.compile(r"\bring=([0-9]{1,3}):([0-9]{1,10})\b")
 _FUNCTION = re.compile(r"function[= ](\S{1,64})")
 
 #: Event -> (what it begins or ends, whether it ends it).
@@ -28,6 +30,8 @@ _PAIRS = {
     "dma_fence_signaled": ("fence", True),
     "dma_fence_wait_start": ("fence wait", False),
     "dma_fence_wait_end": ("fence wait", True),
+    "msm_gpu_submit_flush": ("GPU submit", False),
+    "msm_gpu_submit_retired": ("GPU submit", True),
 }
 
 #: Fields that say which, and do not run up: a label of these is met again.
@@ -92,6 +96,11 @@ class Intervals:
             key = (what, pid)
         elif what == "queued":
             key = queued
+        elif what == "GPU submit":
+            ring = _RING.search(rest)
+            if ring is None:
+                return
+            key, name = (what, *ring.groups()), f"ring {ring[1]}"
         else:
             key = (what, pid if what == "fence wait" else 0, words.get("driver"), words.get("timeline"),
                    words.get("context"), words.get("seqno"))  # fmt: skip

@@ -14,7 +14,7 @@ from traces.importers.source import Source
 from traces.manifest import METADATA_KEY
 
 WHAT = "a Parquet table"
-OPTIONS: frozenset[str] = frozenset({"map"})
+OPTIONS: frozenset[str] = frozenset({"map", "granule"})
 
 #: Rows that are converted at once.
 _ROWS = 1 << 15
@@ -48,7 +48,7 @@ def read(source: Source, draft: Draft, options: Options) -> Iterator[np.ndarray]
         if METADATA_KEY in metadata:
             raise TraceError("nothing to import", source.path, "a table", "a trace already")
         layout = Layout(names, dict(options.map), str(source.path))
-        table = TableReader(source, draft, layout)
+        table = TableReader(source, draft, layout, options.granule)
         batches = file.iter_batches(
             _ROWS, columns=[names[at] for at in layout.columns.values()], use_threads=False
         )

@@ -20,6 +20,11 @@ READERS = {
     "ftrace": "traces.importers.ftrace",
     "csv": "traces.importers.csv_table",
     "parquet": "traces.importers.parquet_table",
+    "rd": "traces.importers.rd",
+    "devcore": "traces.importers.devcore",
+    "dmesg": "traces.importers.dmesg",
+    "accelsim": "traces.importers.accelsim",
+    "uvm": "traces.importers.uvm",
 }
 
 

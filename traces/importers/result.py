@@ -12,6 +12,8 @@ from traces.manifest import Space, Upper
 
 #: Spaces that a trace's events can name.
 MOST_SPACES = 1 << 16
+#: AArch64's, bytes; the first is the usual one.
+GRANULES: tuple[Literal[4096, 16384, 65536], ...] = (4096, 16384, 65536)
 #: Labels that an imported trace lists; events beyond them are counted under one more.
 MOST_MARKS = 4096
 _OTHER = "other events: more labels than an imported trace lists"
@@ -27,10 +29,26 @@ class Options:
         Column -> field of an event.
     real_clock : bool
         The times are a real machine's: durations are evidence.
+    accesses : str
+        Of an Adreno's capture: which accesses to make (`traces.adreno.accesses`); empty for the default.
+    granule : int
+        Bytes of the smallest pages of the tables; 0: 4096.
+    sms, resident : int
+        SMs of a GPU, and thread blocks resident on each; 0: the reader's own.
+    pace : int
+        Nanoseconds of a round, where the reader makes rounds up; 0: 1.
+    relocate : int
+        Bytes from one touched page to the next; 0: pages stay where they are.
     """
 
     map: dict[str, str] = field(default_factory=dict)
     real_clock: bool = False
+    accesses: str = ""
+    granule: int = 0
+    sms: int = 0
+    resident: int = 0
+    pace: int = 0
+    relocate: int = 0
 
     def used(self) -> list[str]:
         """Name the options that were set."""
@@ -98,7 +116,13 @@ class Draft:
         Space -> ASID, where it is known.
     upper : set of int
         Spaces with mappings in the upper half of 49 bits, as an Adreno's.
+    granule : int
+        Bytes of the smallest pages of every space's tables.
     marks, not_contained, notes : list of str
+    kernel, recorded : str or None
+        Where the file has them.
+    parameters : dict of str to int or str, optional
+        What a reader that makes something up was told.
     """
 
     title: str
@@ -116,9 +140,13 @@ class Draft:
     spaces: list[str] = field(default_factory=list)
     asids: dict[int, int] = field(default_factory=dict)
     upper: set[int] = field(default_factory=set)
+    granule: Literal[4096, 16384, 65536] = 4096
+    parameters: dict[str, int | str] | None = None
     marks: list[str] = field(default_factory=list)
     not_contained: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kernel: str | None = None
+    recorded: str | None = None
     _space_of: dict[Hashable, int] = field(default_factory=dict)
     _mark_of: dict[str, int] = field(default_factory=dict)
 
@@ -154,15 +182,30 @@ class Draft:
                 space=number,
                 name=name,
                 asid=self.asids.get(number),
-                ttbr1=Upper(ias=48) if number in self.upper else None,
+                granule=self.granule,
+                ttbr1=Upper(ias=48, granule=self.granule) if number in self.upper else None,
                 sep=48 if number in self.upper else None,
             )
             for number, name in enumerate(self.spaces)
         ]
 
 
-def table_problem(iova: int, size: int, pa: int = 0) -> tuple[str, str] | None:
-    """Say what keeps a range from being mapped with a 4 KiB granule and 48 bits, or an Adreno's 49.
+def as_granule(asked: int) -> Literal[4096, 16384, 65536]:
+    """Return a granule as the manifest has it; 0 asks for the usual one.
+
+    Raises
+    ------
+    TraceError
+        No granule of AArch64's.
+    """
+    for granule in GRANULES:
+        if asked in (granule, 0):
+            return granule
+    raise TraceError("a bad granule", "--granule", "4K, 16K or 64K", str(asked))
+
+
+def table_problem(iova: int, size: int, pa: int = 0, granule: int = 4096) -> tuple[str, str] | None:
+    """Say what keeps a range from being mapped with a granule and 48 bits, or an Adreno's 49.
 
     Returns
     -------
@@ -176,12 +219,13 @@ def table_problem(iova: int, size: int, pa: int = 0) -> tuple[str, str] | None:
     >>> table_problem(0x1000, 0x800)
     ('a size of whole 4 KiB pages', '0x800')
     """
-    if size <= 0 or size & 0xFFF:
-        return "a size of whole 4 KiB pages", f"{size:#x}"
-    if iova & 0xFFF:
-        return "an iova at the start of a 4 KiB page", f"{iova:#x}"
-    if pa & 0xFFF or pa + size > 1 << 52:
-        return "an output address at the start of a 4 KiB page, below 52 bits", f"{pa:#x}"
+    mask, page = granule - 1, f"{granule >> 10} KiB"
+    if size <= 0 or size & mask:
+        return f"a size of whole {page} pages", f"{size:#x}"
+    if iova & mask:
+        return f"an iova at the start of a {page} page", f"{iova:#x}"
+    if pa & mask or pa + size > 1 << 52:
+        return f"an output address at the start of a {page} page, below 52 bits", f"{pa:#x}"
     if iova >> 48 not in (0, 1, 0xFFFF) or (iova + size - 1) >> 48 != iova >> 48:
         return "a range in one half of 48 bits", f"{size:#x} bytes at {iova:#x}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -74,6 +74,8 @@ def import_trace(
     format: str | None = None,
     salvage: bool = False,
     options: Options | None = None,
+    reading: Callable[[int, int], None] | None = None,
+    writing: Callable[[int, int], None] | None = None,
 ) -> Imported:
     """Import a file as a trace.
 
@@ -89,6 +91,8 @@ def import_trace(
         Keep what is whole, and count what is not; without it the first thing broken is the error.
     options : Options, optional
         What the user says of the file.
+    reading, writing : callable, optional
+        Told (done, all) now and then: bytes of a file that is read, and events written.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def import_trace(
     """
     out, options = Path(out), options or Options()
     dropped = Dropped(salvage)
-    with Source(path, dropped) as source:
+    with Source(path, dropped, out.parent, reading) as source:
         if out.exists() and out.samefile(source.path):
             raise TraceError("cannot be written", out, "another file than the one that is imported")
         name = format or detect(source, path)
@@ -123,24 +127,30 @@ def import_trace(
                     raise TraceError("no event to import", path, f"events in {reader.WHAT}", found)
                 manifest = _finish(draft, tally, out, source, name)
                 spool.seek(0)
-                manifest = _write(out, manifest, spool)
+                manifest = _write(out, manifest, spool, tally.rows, writing)
         except OSError as error:
             raise TraceError("cannot be written", out, found=error.strerror or str(error)) from None
     return Imported(out, name, manifest, tally.rows, dropped.lines())
 
 
-def _write(out: Path, manifest: Manifest, spool: BinaryIO) -> Manifest:
-    from traces.writer import TraceWriter  # noqa: PLC0415
+def _write(
+    out: Path,
+    manifest: Manifest,
+    spool: BinaryIO,
+    rows: int,
+    writing: Callable[[int, int], None] | None,
+) -> Manifest:
+    from traces.counted import write_counted  # noqa: PLC0415
 
-    with TraceWriter(out, manifest) as writer:
-        for block in _blocks(spool):
-            writer.append(block)
-    return writer.manifest
+    def blocks() -> Iterator[np.ndarray]:
+        done = 0
+        while data := spool.read(ROWS * EVENT.itemsize):
+            yield np.frombuffer(data, EVENT)
+            done += len(data) // EVENT.itemsize
+            if writing is not None:
+                writing(done, rows)
 
-
-def _blocks(spool: BinaryIO) -> Iterator[np.ndarray]:
-    while data := spool.read(ROWS * EVENT.itemsize):
-        yield np.frombuffer(data, EVENT)
+    return write_counted(out, manifest, blocks(), rows)
 
 
 def _finish(draft: Draft, tally: _Tally, out: Path, source: Source, name: str) -> Manifest:
@@ -166,6 +176,8 @@ def _finish(draft: Draft, tally: _Tally, out: Path, source: Source, name: str) -
         source=draft.source,
         device=draft.device,
         tool=Tool(name=draft.tool, version=draft.tool_version),
+        kernel=draft.kernel,
+        recorded=draft.recorded,
         clock=draft.clock,
         clock_is_real=draft.clock_is_real,
         streams=streams,
@@ -176,6 +188,7 @@ def _finish(draft: Draft, tally: _Tally, out: Path, source: Source, name: str) -
         invalidation=draft.invalidation,
         direction=draft.direction,
         not_contained=draft.not_contained,
+        parameters=draft.parameters,
         notes=[
             f"Imported by smmubench traces import, format {name}, from {file_name}{compressed}; sha256 is "
             "that file's, as it lay there.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -78,11 +78,17 @@ class Source:
     path : str or pathlib.Path
     dropped : Dropped
         Told of a stream that ends early, and of lines that are too long.
+    scratch : pathlib.Path, optional
+        Where a reader may put nameless files; the system's folder for them if not given.
+    progress : callable, optional
+        Told (bytes read, bytes of the file) now and then.
 
     Attributes
     ----------
     path : pathlib.Path
     dropped : Dropped
+    scratch : pathlib.Path or None
+    progress : callable or None
     name : str
         The file's name in lower case, without the ending of its compression.
     compression : str
@@ -100,9 +106,17 @@ class Source:
         No such file, no plain file, or one that cannot be read.
     """
 
-    def __init__(self, path: str | Path, dropped: Dropped) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        dropped: Dropped,
+        scratch: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.dropped = dropped
+        self.scratch = scratch
+        self.progress = progress
         self.whole = True
         self.ends_with_newline = True
         if self.path.exists() and not self.path.is_file():
@@ -116,6 +130,7 @@ class Source:
             raise TraceError("cannot be read", path, found=str(error)) from None
         try:
             self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
+            self._size = self._file.tell()
             self._file.seek(0)
             magic = self._file.read(6)
             self._file.seek(0)
@@ -165,25 +180,33 @@ class Source:
         Line ends are taken off, and empty lines left out; bytes that are no UTF-8 become U+FFFD.  A line of
         more than `LONGEST_LINE` bytes is refused, and left out where things are salvaged.
         """
-        number, rest, skipping = 0, b"", False
+        for first, block in self.line_blocks():
+            yield from self.lines_of(first, block)
+
+    def line_blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Stream whole lines, many at once: the number of the first, and the bytes with their line ends.
+
+        Of a line that is too long `LONGEST_LINE` + 1 bytes are given, so that `lines_of` refuses it.
+        """
+        number, rest = 1, b""
         for chunk in self.chunks():
-            parts = (rest + chunk).split(b"\n")
-            rest = parts.pop()
-            for part in parts:
-                number += 1
-                if skipping:
-                    skipping = False
-                elif len(part) > LONGEST_LINE:
-                    self._too_long(number)
-                elif part:
-                    yield number, part.removesuffix(b"\r").decode("utf-8", "replace")
-            if len(rest) > LONGEST_LINE:
-                if not skipping:
-                    self._too_long(number + 1)
-                skipping, rest = True, b""
-        if rest and not skipping:
+            data = rest + chunk
+            cut = data.rfind(b"\n") + 1
+            rest = data[cut : cut + LONGEST_LINE + 1]
+            if cut:
+                yield number, data[:cut]
+                number += data.count(b"\n", 0, cut)
+        if rest:
             self.ends_with_newline = False
-            yield number + 1, rest.removesuffix(b"\r").decode("utf-8", "replace")
+            yield number, rest
+
+    def lines_of(self, number: int, block: bytes) -> Iterator[tuple[int, str]]:
+        """Split a block of `line_blocks`, as `lines` says."""
+        for at, part in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
+            if len(part) > LONGEST_LINE:
+                self._too_long(at)
+            elif part:
+                yield at, part.removesuffix(b"\r").decode("utf-8", "replace")
 
     def log_lines(self) -> Iterator[tuple[int, str]]:
         """Stream the lines of a log, which ends with a line end: a number that is cut short looks whole."""
@@ -195,6 +218,18 @@ class Source:
                 self._too_long(number, LONGEST_LOG_LINE)
                 continue
             yield number, line
+
+    def cut_lines(self) -> Iterator[tuple[int, str]]:
+        """Stream all lines with their numbers, empty ones too, cut after `LONGEST_LINE` bytes; only once."""
+        number, rest = 0, b""
+        for chunk in self.chunks():
+            parts = (rest + chunk).split(b"\n")
+            rest = parts.pop()[:LONGEST_LINE]
+            for part in parts:
+                number += 1
+                yield number, part[:LONGEST_LINE].decode("utf-8", "replace")
+        if rest:
+            yield number + 1, rest.decode("utf-8", "replace")
 
     def line(self, number: int) -> str:
         """Return where a line is, for errors."""
@@ -213,6 +248,8 @@ class Source:
                     expected = f"{MOST_GROWTH}-fold at most (if it is one, decompress it first)"
                     self._ends("the stream grows as no recording does", expected, found)
                     return
+                if self.progress is not None:
+                    self.progress(self._in, self._size)
                 yield chunk
         except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:
             expected = f"a whole {self.compression or 'file'}"

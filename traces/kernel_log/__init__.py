@@ -4,7 +4,8 @@
 more: registers stay numbers here, and nothing of a line that is torn is guessed.
 """
 
+from traces.kernel_log.pieces import scan_parts
 from traces.kernel_log.record import Fault, Log, Malformed, Note, Suppressed
 from traces.kernel_log.scan import scan
 
-__all__ = ["Fault", "Log", "Malformed", "Note", "Suppressed", "scan"]
+__all__ = ["Fault", "Log", "Malformed", "Note", "Suppressed", "scan", "scan_parts"]

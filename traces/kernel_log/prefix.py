@@ -11,11 +11,16 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 #: Longer lines are cut: no kernel prints one.
 MOST_CHARACTERS = 1 << 14
+
+#: Empty lines in a row that are passed on.
+_MOST_BLANK = 128
+#: No time of a wall clock is shorter.
+_SHORTEST_WALL = 15
 
 #: The clock has started again where it falls back by more than this; less is two CPUs' jitter.
 NEW_BOOT_NS = 1_000_000_000
@@ -49,8 +54,7 @@ _HOST = re.compile(
 _CALLER = re.compile(r"^\[ {0,12}[TC]\d{1,9}\] ?")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One message of the kernel, with its time.
 
     `bare` says that nothing stood before it: it may be the rest of the message before.
@@ -68,8 +72,12 @@ class Message:
 def messages(lines: Iterable[tuple[int, str]]) -> Iterator[Message]:
     """Take what stands before each message off, and tell the time of each."""
     reader = _Reader()
+    blank = 0
     for number, text in lines:
-        yield from reader.line(number, text)
+        # So many empty lines part whatever stands before from what comes after; more say no more.
+        blank = blank + 1 if not text or text.isspace() else 0
+        if blank <= _MOST_BLANK:
+            yield from reader.line(number, text)
 
 
 class _Reader:
@@ -89,7 +97,7 @@ class _Reader:
         level = _LEVEL.match(text)
         if level is not None:
             text = text[level.end() :]
-        stamps = list(_STAMP.finditer(text))
+        stamps = list(_STAMP.finditer(text)) if "." in text else []
         if stamps:
             before = text[: stamps[0].start()]
             if _TELLS.search(before):
@@ -107,7 +115,8 @@ class _Reader:
         return Message(number, rest.rstrip(), False, ns, "boot", self._seen("boot", ns), shown)
 
     def _other(self, number: int, text: str, marked: bool) -> Message:
-        delta, hour = _DELTA.match(text), _HOUR.match(text)
+        framed = text.startswith("[")
+        delta, hour = (_DELTA.match(text), _HOUR.match(text)) if framed else (None, None)
         if hour is not None:
             # The minute alone: the distance to the line before is not known, so a new count begins.
             self.boot += 1
@@ -121,12 +130,13 @@ class _Reader:
             self.sum += _ns(delta["s"], delta["f"])
             rest = _CALLER.sub("", text[delta.end() :])
             return Message(number, rest, False, self.sum, "delta", self.boot, delta.group().strip("[] "))
-        unix = _UNIX.match(text)
+        longer = len(text) >= _SHORTEST_WALL
+        unix = _UNIX.match(text) if longer else None
         if unix is not None:
             ns = _ns(unix["s"], unix["f"])
             rest = _HOST.sub("", text[unix.end() :])
             return Message(number, rest, False, ns, "wall", self._seen("wall", ns), unix.group().strip())
-        for pattern in _WALL:
+        for pattern in _WALL if longer else ():
             wall = pattern.match(text)
             if wall is not None:
                 rest = _CALLER.sub("", _HOST.sub("", text[wall.end() :]))
@@ -135,7 +145,7 @@ class _Reader:
                     return Message(number, rest, False, boot=self.boot)
                 boot = self._seen("wall", when)
                 return Message(number, rest, False, when, "wall", boot, wall.group().strip("[] "))
-        host = _HOST.match(text)
+        host = _HOST.match(text) if "kernel" in text else None
         if host is not None:
             return Message(number, text[host.end() :], False, boot=self.boot)
         return Message(number, text, not marked, boot=self.boot)

@@ -48,13 +48,15 @@ def scan(lines: Iterable[tuple[int, str]]) -> Log:
     >>> [(f.lines, f.layout, hex(f.iova), f.time_ns) for f in log.faults]
     [((7,), 'arm-smmu-v4.8', '0x7ffe3000', 1000002000)]
     """
-    scanner = _Scanner()
+    scanner = Scanner()
     for message in messages(scanner.counted(lines)):
         scanner.take(message)
     return scanner.log()
 
 
-class _Scanner:
+class Scanner:
+    """Finds faults in the messages that it is given."""
+
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.suppressed: list[Suppressed] = []
@@ -87,6 +89,32 @@ class _Scanner:
             tuple(sorted(self.malformed, key=lambda bad: bad.line)),
             self.count,
         )
+
+    def kept(self) -> int:
+        """Count what is kept."""
+        return len(self.faults) + len(self.suppressed) + len(self.notes) + len(self.malformed)
+
+    def settled(self) -> Log:
+        """Return and forget what stands before everything that is still open."""
+        first = min(
+            [
+                *(line for opened in self.open for line in opened.lines),
+                *(w.message.line for w in self.wrapped),
+            ],
+            default=self.count + 1,
+        )
+        out = Log(
+            tuple(sorted((f for f in self.faults if f.lines[0] < first), key=lambda fault: fault.lines[0])),
+            tuple(s for s in self.suppressed if s.line < first),
+            tuple(note for note in self.notes if note.line < first),
+            tuple(sorted((bad for bad in self.malformed if bad.line < first), key=lambda bad: bad.line)),
+            self.count,
+        )
+        self.faults = [f for f in self.faults if f.lines[0] >= first]
+        self.suppressed = [s for s in self.suppressed if s.line >= first]
+        self.notes = [note for note in self.notes if note.line >= first]
+        self.malformed = [bad for bad in self.malformed if bad.line >= first]
+        return out
 
     def take(self, message: Message) -> None:
         """Take one message."""

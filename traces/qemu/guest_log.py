@@ -84,18 +84,18 @@ def prot_of(kernel: int) -> int:
     return prot
 
 
-def covered(iova: int, leaf: int, count: int) -> int:
+def covered(iova: int, leaf: int, count: int, entries: int = _ENTRIES) -> int:
     """Bytes that one call of arm_lpae_(un)map_pages covers.
 
-    The kernel asks for `count` entries and the function stops at the end of the table; the caller
-    then calls again for the rest.
+    A table has `entries`.  The kernel asks for `count` of them and the function stops at the end of the
+    table; the caller then calls again for the rest.
 
     Examples
     --------
     >>> covered(511 * 4096, 4096, 2) // 4096
     1
     """
-    return min(count, _ENTRIES - iova // leaf % _ENTRIES) * leaf
+    return min(count, entries - iova // leaf % entries) * leaf
 
 
 def read_guest_log(lines: Iterable[str], where: str | Path) -> list[GuestEvent]:

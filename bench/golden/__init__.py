@@ -1,0 +1,1 @@
+"""Golden results: simulated rows kept under `results/golden/`, and compared for equality."""

@@ -1,0 +1,203 @@
+"""Writes a watched run in the Trace Event Format, which Perfetto and chrome://tracing open.
+
+Times in the file are microseconds, with three digits behind the point: nanoseconds, exactly.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+from bench.timeline.spans import TIMES, Span, fate, spans
+from bench.timeline.watch import Watched
+from smmucore.registers import FSR, FSYNR0
+
+if TYPE_CHECKING:
+    from smmucore.clients import Client
+    from smmucore.policy import Policy
+
+#: Faults that are drawn at most, from the first of the window on.
+MOST_FAULTS = 5_000
+#: The order of the groups; CPUs come between the streams and the banks.
+_FAULTS, _LINES, _TBU, _CONSOLE = "GPU streams: faults", "interrupt lines", "TBU", "console"
+
+
+class _Tracks:
+    """Numbers for groups (processes, to the viewer) and tracks (threads)."""
+
+    def __init__(self) -> None:
+        self.pids: dict[str, int] = {}
+        self.tids: dict[tuple[str, str], int] = {}
+
+    def of(self, track: tuple[str, str]) -> dict[str, int]:
+        pid = self.pids.setdefault(track[0], len(self.pids) + 1)
+        return {"pid": pid, "tid": self.tids.setdefault(track, len(self.tids) + 1)}
+
+    def names(self) -> Iterator[dict[str, Any]]:
+        for group, pid in self.pids.items():
+            yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": group}}
+            yield {"ph": "M", "name": "process_sort_index", "pid": pid, "tid": 0, "args": {"sort_index": pid}}
+        for (group, line), tid in self.tids.items():
+            pid = self.pids[group]
+            yield {"ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": line}}
+            yield {
+                "ph": "M",
+                "name": "thread_sort_index",
+                "pid": pid,
+                "tid": tid,
+                "args": {"sort_index": tid},
+            }
+
+
+def events(watched: Watched, policy: Policy, client: Client) -> list[dict[str, Any]]:
+    """Return the events of a timeline.
+
+    Parameters
+    ----------
+    watched : Watched
+    policy, client : Policy, Client
+        Those of the run.
+
+    Returns
+    -------
+    list of dict
+        The names of the tracks first, then everything by time.
+    """
+    tracks = _Tracks()
+    tracks.pids[_FAULTS] = 1
+    made = [*_faults(watched, tracks)]
+    made += [_complete(tracks, span) for span in spans(watched, policy, client)]
+    made += [*_counters(watched, tracks)]
+    made.sort(key=lambda event: event["ts"])
+    return [*tracks.names(), *made]
+
+
+def _us(ns: int) -> float:
+    return ns / 1000
+
+
+def _complete(tracks: _Tracks, span: Span) -> dict[str, Any]:
+    return {
+        "ph": "X", "name": span.name, "cat": span.track[1].split(",")[0], "ts": _us(span.begin),
+        "dur": _us(span.end - span.begin), **tracks.of(span.track), "args": span.facts,
+    }  # fmt: skip
+
+
+def _in_window(watched: Watched) -> Iterator[tuple[int, Any]]:
+    """Return the number and the row of each fault that has to do with the window."""
+    count = 0
+    for number, row in enumerate(watched.outcome.faults, start=1):
+        first = int(row["t_issued"] if row["t_issued"] >= 0 else row["t_arrived"])
+        last = int(row["t_retired"]) if row["t_retired"] >= 0 else watched.outcome.end_ns
+        if first <= watched.end and last >= watched.begin and count < MOST_FAULTS:
+            count += 1
+            yield number, row
+
+
+def _faults(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
+    """Draw each fault as a bar from its issue to its end, its stall inside, and an arrow to its RESUME."""
+    for number, row in _in_window(watched):
+        begin = max(watched.begin, int(row["t_issued"] if row["t_issued"] >= 0 else row["t_arrived"]))
+        end = min(watched.end, int(row["t_retired"]) if row["t_retired"] >= 0 else watched.end)
+        ids = {"id": number, "cat": "fault", **tracks.of((_FAULTS, f"stream {row['stream']}"))}
+        facts = {
+            "fault": number, "IOVA": f"{int(row['iova']):#x}", "bank": int(row["bank"]),
+            "FSR bits": FSR.decode(int(row["fsr_bits"])), "FSYNR0": FSYNR0.decode(int(row["fsynr0"])),
+            "what became of it": fate(row),
+            **{name.removeprefix("t_") + " ns": int(row[name]) for name in TIMES if row[name] >= 0},
+        }  # fmt: skip
+        name = f"fault {number}: {fate(row)}"
+        yield {"ph": "b", "name": name, "ts": _us(begin), **ids, "args": facts}
+        if row["t_recorded"] >= 0 and row["t_resumed"] >= 0:
+            stall = {"name": "stalled", **ids}
+            yield {"ph": "b", "ts": _us(max(begin, int(row["t_recorded"]))), **stall}
+            yield {"ph": "e", "ts": _us(min(end, int(row["t_resumed"]))), **stall}
+        yield {"ph": "e", "name": name, "ts": _us(max(begin, end)), **ids}
+        yield from _arrow(watched, tracks, number, row)
+
+
+def _arrow(watched: Watched, tracks: _Tracks, number: int, row: Any) -> Iterator[dict[str, Any]]:
+    """Draw an arrow from the record of a fault to the RESUME of its transaction."""
+    start, stop = int(row["t_recorded"]), int(row["t_resumed"])
+    if not (watched.begin <= start and 0 <= start < stop <= watched.end):
+        return
+    bank = tracks.of((f"context bank {int(row['bank'])}", "record and RESUME"))
+    ids = {"id": number, "name": "fault to RESUME", "cat": "resume"}
+    for name, at in (("record", start), ("RESUME", stop)):
+        # A flow needs a slice at each end; an instant's length is what the viewer can still show.
+        yield {
+            "ph": "X", "name": f"{name} of fault {number}", "cat": "resume", "ts": _us(at), "dur": 0.001,
+            **bank, "args": {"fault": number},
+        }  # fmt: skip
+    yield {"ph": "s", "ts": _us(start), **bank, **ids}
+    yield {"ph": "f", "bp": "e", "ts": _us(stop), **bank, **ids}
+
+
+def _counters(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
+    """Draw slots, queues, stalled transactions and printed lines as curves; a point where one changes."""
+    before: dict[str, dict[str, int]] = {}
+    for moment in watched.moments:
+        shown = {
+            f"TBU {tbu} slots": {"reads": moment.open[2 * tbu], "writes": moment.open[2 * tbu + 1]}
+            for tbu in range(watched.channels // 2)
+        }
+        shown |= {
+            f"TBU {tbu} queued": {"reads": moment.queued[2 * tbu], "writes": moment.queued[2 * tbu + 1]}
+            for tbu in range(watched.channels // 2)
+        }
+        for number, bank in enumerate(moment.banks):
+            shown[f"bank {number} stalled"] = {"transactions": bank.stalled}
+        shown["log lines"] = {"printed": moment.log_lines}
+        for name, values in shown.items():
+            if before.get(name) != values:
+                group = _CONSOLE if name == "log lines" else _TBU
+                yield {
+                    "ph": "C",
+                    "name": name,
+                    "ts": _us(moment.t),
+                    **tracks.of((group, name)),
+                    "args": values,
+                }
+        before = shown
+
+
+def write(made: list[dict[str, Any]], about: dict[str, Any], target: Path) -> Path:
+    """Write a timeline as JSON (gzip where the name ends in .gz): whole, or not at all.
+
+    Parameters
+    ----------
+    made : list of dict
+        From `events`.
+    about : dict
+        What the run was: it goes into the file's metadata.
+    target : pathlib.Path
+
+    Returns
+    -------
+    pathlib.Path
+        `target`.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
+    data = json.dumps(
+        {"displayTimeUnit": "ns", "metadata": about, "traceEvents": made}, separators=(",", ":")
+    ).encode()
+    if target.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)  # no date: the same run gives the same bytes
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    except OSError as error:
+        raise UsageError("cannot be written", target, found=error.strerror or str(error)) from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return target
