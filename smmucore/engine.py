@@ -108,7 +108,7 @@ def run(sim, ev, at, last):
             return PAUSED, at
 
         if clock.queued != 0 and sim.lanes.size != 0:
-            if run_backlog(sim, min(t_context, t_submit, trace_bound(sim, ev, at))) > 0:
+            if run_backlog(sim, min(t_context, t_submit, trace_bound(sim, ev, at), pause + 1)) > 0:
                 continue
 
         if t_submit < min(t_fault, t_context, t_channel, t_lane, t_trace):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from smmucore.hardware import PRESETS
+from smmucore.sim import Sim
 from smmucore.simulate import Lane, Premapped, Requester
 from traces import events as ev
 
@@ -113,3 +115,32 @@ def test_rows_for_faults_are_added_in_the_middle_of_a_backlog() -> None:
     outcome = run(case)
     assert not differences(case)
     assert outcome.faults.size == outcome.counters["faults_injected"]
+
+
+class Looks:
+    """Pauses a run every so often, and notes when it was looked at and when its last event was."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.pause = 0
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, sim: Sim) -> int:
+        self.seen.append((self.pause, int(sim.clock.now)))
+        self.pause = max(self.pause, int(sim.clock.now)) + self.every
+        return self.pause
+
+
+def test_looking_at_a_backlog_changes_nothing_and_nothing_happens_past_a_pause() -> None:
+    turns = 0
+    for seed in range(100):
+        case = backlogged(seed)
+        alone = run(case)
+        looks = Looks(every=random.Random(seed).choice([370, 5000, 90_000]))
+        looked_at = run(case, watch=looks)
+        assert looked_at.counters == alone.counters, seed
+        assert np.array_equal(looked_at.faults, alone.faults), seed
+        assert np.array_equal(looked_at.histogram, alone.histogram), seed
+        assert all(now <= pause for pause, now in looks.seen[1:-1]), seed
+        turns += looked_at.in_backlog > 0 and len(looks.seen) > 10
+    assert turns > 30
