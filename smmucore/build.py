@@ -48,6 +48,10 @@ from smmucore.staged import kind_of
 from smmucore.stages import stages
 from smmucore.streams import IN_BANK
 
+#: Rows of FAULT that a run begins with, at least and at most (128 MB).
+FEWEST_ROWS = 1024
+MOST_ROWS = 1 << 20
+
 
 def build(setup: Setup) -> Sim:
     """Return the state of a run that has not begun."""
@@ -124,6 +128,8 @@ def build(setup: Setup) -> Sim:
         jobs=rows(EVENT, channels * hw.slots),
         counters=record,
     )
+    slots = rows(SLOT, channels * hw.slots)
+    slots.channel = np.arange(slots.size) // hw.slots
     return Sim(
         host=host,
         mmu=caches,
@@ -134,7 +140,7 @@ def build(setup: Setup) -> Sim:
         fifos=np.zeros((nb, channels * hw.slots), np.int64),
         channels=rows(CHANNEL, channels),
         queues=np.zeros((channels, hw.fifo_depth), WAITING),
-        slots=rows(SLOT, channels * hw.slots),
+        slots=slots,
         slot_free=np.zeros(channels * hw.slots, np.int64),
         walk_free=np.zeros((hw.tbus, hw.walk_slots), np.int64),
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
@@ -146,7 +152,7 @@ def build(setup: Setup) -> Sim:
         kept_walk_free=np.zeros(hw.walk_slots, np.int64),
         taken=np.zeros(channels * hw.slots, np.uint16),
         lanes=lanes,
-        faults=rows(FAULT, 1024),
+        faults=rows(FAULT, _fault_rows(setup)),
         histogram=np.zeros((len(streams), KINDS, BUCKETS), np.int64),
         highest=np.zeros((len(streams), KINDS), np.int64),
         global_fault=rows(GLOBAL, 1)[0],
@@ -155,6 +161,14 @@ def build(setup: Setup) -> Sim:
         cost=host.cost,
         counters=record,
     )
+
+
+def _fault_rows(setup: Setup) -> int:
+    """Return for how many faults there is room at first: those of the lanes, if all of them fault.
+
+    Rows that are never written take no memory, and with fewer a run has to double and copy them.
+    """
+    return max(FEWEST_ROWS, min(2 + sum(lane.count for lane in setup.lanes), MOST_ROWS))
 
 
 def _contexts(nb: int, cpus: Mapping[str, int], *, submits: bool) -> Any:

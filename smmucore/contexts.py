@@ -169,9 +169,9 @@ def look_at_line(host, b, now):
         irq.t_next = now + host.cost.irq_delivery
 
 
-@kernel
-def take_irq(host, n, now):
-    """The CPU takes line `n`'s interrupt: entry begins."""
+@inlined
+def begin_entry(host, n, was_idle, now):
+    """An entry of line `n` begins; return what it costs up to the handler."""
     irq = host.contexts[n]
     host.lines[n].fresh = 0
     host.lines[n].handled = 0
@@ -179,14 +179,16 @@ def take_irq(host, n, now):
     irq.t_irq = now
     irq.state = ENTRY
     if host.plan.threaded:
-        entry = host.cost.oneshot_entry
-    elif others_runnable(host.contexts, n):
-        entry = host.cost.irq_entry_task
-        irq.idle = 0
-    else:
-        entry = host.cost.irq_entry_idle
-        irq.idle = 1
-    make_runnable(host, n, entry, now)
+        return host.cost.oneshot_entry
+    irq.idle = 1 if was_idle else 0
+    return host.cost.irq_entry_idle if was_idle else host.cost.irq_entry_task
+
+
+@kernel
+def take_irq(host, n, now):
+    """The CPU takes line `n`'s interrupt: entry begins."""
+    was_idle = not others_runnable(host.contexts, n)
+    make_runnable(host, n, begin_entry(host, n, was_idle, now), now)
 
 
 @kernel
@@ -239,6 +241,12 @@ def leave_irq(host, c, now):
     ctx = host.contexts[c]
     if host.plan.threaded == 0:
         note_interrupt(host.lines[c], host.lines[c].handled != 0, now)
+    if host.lines.size == 1 and not others_runnable(host.contexts, c) and line_is_up(host, c):
+        # Nobody else could have the CPU: what follows comes to no more than this.
+        take_off(ctx, host.counters, now)
+        ctx.remaining = begin_entry(host, c, True, now)
+        put_on(ctx, now)
+        return
     leave(host, c, now)
     if line_is_up(host, c):
         ctx.state = PENDED

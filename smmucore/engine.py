@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore import contexts as cpu
+from smmucore.backlog import run_backlog
 from smmucore.calm import is_calm, run_calm
+from smmucore.channels import issue_head, lane_access, next_channel, next_lane, offer_event, room_for
 from smmucore.dispatch import may_stall_at
-from smmucore.faults import arrive, wake_up
+from smmucore.faults import arrive
 from smmucore.handler import run_context
 from smmucore.invalidate import invalidate
-from smmucore.kernel import inlined, kernel
-from smmucore.mmu import rights_needed
+from smmucore.kernel import kernel
 from smmucore.pagetable import (
     MAP_OK,
     PAGE_ROOM,
@@ -24,17 +25,12 @@ from smmucore.pagetable import (
     unmap_range,
     words_needed,
 )
-from smmucore.power import is_asleep
 from smmucore.records import LIVELOCKED, NEVER, RUNNING
-from smmucore.registers import FSYNR0_IND, FSYNR0_PNU, FSYNR0_WNR
 from smmucore.sync import begin_sync, end_sync, sync_ends, tlbi_writes
-from smmucore.transactions import ISSUED, issue
-from traces.events import ABRUPT, EXEC, MAP, PROT_PRIV, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP, WRITE
+from smmucore.transactions import next_arrival
+from traces.events import ABRUPT, EXEC, MAP, TLBI, TLBI_KIND_MASK, TLBI_SYNC, UNMAP
 
 U0 = np.uint64(0)
-# Typed, because numba would compile a kernel once more for a literal.
-NO_DEADLINE = np.int64(0)
-UNPRIVILEGED = np.int64(0)
 
 #: After so many accesses one by one, `calm` is asked again.
 STRETCH = 256
@@ -88,7 +84,7 @@ def run(sim, ev, at, last):
             return NEED_TABLES, at
         if sim.host.captures.shape[0] - clock.captures < 2:
             return NEED_CAPTURE_ROWS, at
-        t_fault = sim.arrivals[0].t if clock.arrivals else NEVER
+        t_fault = next_arrival(sim)
         c, t_context = next_context(sim.host.contexts)
         ch, t_channel = next_channel(sim) if clock.queued else (0, NEVER)
         lane, t_lane = next_lane(sim) if sim.lanes.size else (0, NEVER)
@@ -110,6 +106,10 @@ def run(sim, ev, at, last):
             return NEED_EVENTS, at
         if pause < NEVER and pause < min(t_fault, t_context, t_channel, t_lane, t_trace, t_submit) < NEVER:
             return PAUSED, at
+
+        if clock.queued != 0 and sim.lanes.size != 0:
+            if run_backlog(sim, min(t_context, t_submit, trace_bound(sim, ev, at), pause + 1)) > 0:
+                continue
 
         if t_submit < min(t_fault, t_context, t_channel, t_lane, t_trace):
             if min(t_fault, t_context, t_channel, t_lane, t_trace) == NEVER:
@@ -196,59 +196,6 @@ def begin_submit(host, b, now):
 
 
 @kernel
-def next_channel(sim):
-    """Return (channel whose head may issue next, when)."""
-    best = 0
-    t = NEVER
-    for ch in range(sim.channels.size):
-        channel = sim.channels[ch]
-        if channel.length > 0 and channel.try_at < t:
-            best = ch
-            t = channel.try_at
-    return best, max(t, sim.clock.now)
-
-
-@kernel
-def next_lane(sim):
-    """Return (injected lane that has an access next, when it arrives)."""
-    best = 0
-    t = NEVER
-    for k in range(sim.lanes.size):
-        lane = sim.lanes[k]
-        if lane.left > 0:
-            arrives = max(lane.next, sim.clock.now)
-            if arrives < t and room_for(sim, lane.requester, lane.op):
-                best = k
-                t = arrives
-    return best, t
-
-
-@inlined
-def channel_of(sim, requester, op):
-    """Return the channel an access goes through."""
-    return 2 * sim.requesters[requester].tbu + (1 if op == WRITE else 0)
-
-
-@inlined
-def room_for(sim, requester, op):
-    """Tell whether the access's channel queue has room."""
-    return sim.channels[channel_of(sim, requester, op)].length < sim.hw.fifo_depth
-
-
-@inlined
-def fsynr0_flags(op, prot):
-    """Return FSYNR0's WNR, PNU and IND for an access (H4)."""
-    flags = 0
-    if op == WRITE:
-        flags |= FSYNR0_WNR
-    if op == EXEC:
-        flags |= FSYNR0_IND
-    if prot & PROT_PRIV:
-        flags |= FSYNR0_PNU
-    return flags
-
-
-@kernel
 def trace_time(sim, ev, at):
     """Return when the next event of lane 0 happens or arrives.
 
@@ -262,6 +209,16 @@ def trace_time(sim, ev, at):
         return t
     ended = fence_time(sim, sim.requesters[np.int64(ev.requester[at])].space)
     return max(t, ended if sim.clock.sync == 0 else sync_ends(sim.clock, sim.cost, ended))
+
+
+@kernel
+def trace_bound(sim, ev, at):
+    """Return a time before which nothing of lane 0 happens, whatever accesses end meanwhile."""
+    if at == ev.t.size:
+        return NEVER
+    if sim.clock.fence != 0 or sim.clock.sync != 0:
+        return sim.clock.now
+    return max(ev.t[at], sim.clock.now)
 
 
 @kernel
@@ -284,84 +241,6 @@ def run_trace(sim, ev, at, before, t_lane):
         offer_event(sim, ev, at, t)
         at += 1
     return at
-
-
-@kernel
-def offer_event(sim, ev, at, t):
-    """Let an access of lane 0 arrive at its channel at `t`."""
-    op = np.int64(ev.op[at])
-    requester = np.int64(ev.requester[at])
-    prot = np.int64(ev.prot[at])
-    flags = fsynr0_flags(op, prot)
-    need = rights_needed(op, prot)
-    ch = channel_of(sim, requester, op)
-    offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, NO_DEADLINE)
-
-
-@kernel
-def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
-    """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
-    channel = sim.channels[ch]
-    if sim.host.plan.sleeps_after != 0 and is_asleep(sim.host.plan, sim.clock, t):
-        wake_up(sim, t)
-    sim.clock.accesses += 1
-    serial = sim.clock.accesses
-    retry = t
-    if channel.length == 0 and channel.ready <= t:
-        retry = issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial)
-        if retry == ISSUED:
-            channel.ready = t + sim.hw.accept
-            return
-    depth = sim.queues.shape[1]
-    row = sim.queues[ch, (channel.first + channel.length) % depth]
-    row.iova = iova
-    row.need = need
-    row.intended = intended
-    row.requester = requester
-    row.access = flags
-    row.deadline = deadline
-    row.serial = serial
-    if channel.length == 0:
-        channel.try_at = max(retry, channel.ready)
-    channel.length += 1
-    sim.clock.queued += 1
-
-
-@kernel
-def issue_head(sim, ch, t):
-    """Try to issue the head of a channel's queue."""
-    channel = sim.channels[ch]
-    row = sim.queues[ch, channel.first]
-    retry = issue(
-        sim, t, ch, row.iova, row.need, row.intended, row.requester, row.access, row.deadline, row.serial
-    )
-    if retry != ISSUED:
-        channel.try_at = retry
-        if channel.wants_slot == 0:
-            sim.clock.now = t  # the head has been looked up; waiting for a slot is no event
-        return
-    sim.clock.now = t
-    channel.first = (channel.first + 1) % sim.queues.shape[1]
-    channel.length -= 1
-    sim.clock.queued -= 1
-    channel.ready = t + sim.hw.accept
-    channel.try_at = channel.ready
-
-
-@kernel
-def lane_access(sim, k, t):
-    """The next access of an injected lane arrives."""
-    lane = sim.lanes[k]
-    turn = lane.count % lane.modulo if lane.modulo else lane.count
-    iova = lane.iova + np.uint64(turn) * lane.stride
-    intended = lane.next
-    lane.count += 1
-    lane.left -= 1
-    lane.next += lane.gap
-    ch = channel_of(sim, lane.requester, lane.op)
-    need = rights_needed(lane.op, UNPRIVILEGED)
-    flags = fsynr0_flags(lane.op, UNPRIVILEGED)
-    offer(sim, t, ch, iova, need, intended, lane.requester, flags, lane.deadline)
 
 
 @kernel

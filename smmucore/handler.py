@@ -31,6 +31,7 @@ def run_context(sim, c, horizon):
     """
     host = sim.host
     contexts = host.contexts
+    steps, plan, clock, counters, cost = host.steps, host.plan, host.clock, host.counters, host.cost
     ctx = contexts[c]
     bank = host.banks[ctx.bank]
     b = ctx.bank
@@ -40,17 +41,17 @@ def run_context(sim, c, horizon):
     alone = True
     while alone:
         now = ctx.t_next
-        if ctx.state == cpu.STEP and host.steps[ctx.pc].more > 0 and host.plan.sleeps_after == 0:
-            now = dispatch.read_on(host.steps, ctx, host.cost, host.counters, now, horizon)
-        host.clock.now = now
+        if ctx.state == cpu.STEP and steps[ctx.pc].more > 0 and plan.sleeps_after == 0:
+            now = dispatch.read_on(steps, ctx, cost, counters, now, horizon)
+        clock.now = now
         if ctx.state == cpu.STEP:
-            asleep = host.plan.sleeps_after != 0 and power.is_asleep(host.plan, host.clock, now)
-            if asleep and dispatch.touches_register(host.steps[ctx.pc].op):
-                host.counters.mmio_asleep += 1  # a bus error: the machine is down
-                host.clock.stop = CRASHED
+            asleep = plan.sleeps_after != 0 and power.is_asleep(plan, clock, now)
+            if asleep and dispatch.touches_register(steps[ctx.pc].op):
+                counters.mmio_asleep += 1  # a bus error: the machine is down
+                clock.stop = CRASHED
                 return
             consequence, slot, number, value = dispatch.perform(
-                host.steps, ctx, c, bank, host.hw, host.client, host.cost, host.counters, now, asleep
+                steps, ctx, c, bank, host.hw, host.client, cost, counters, now, asleep
             )
             if consequence == dispatch.LOOKS:
                 consequence = take_event(sim, ctx)
@@ -62,7 +63,7 @@ def run_context(sim, c, horizon):
                 alone = ctx.kind == cpu.HARD_IRQ
                 b = ctx.bank
                 bank = host.banks[b]
-                alone = alone and ctx.t_next <= horizon and host.clock.stop == RUNNING
+                alone = alone and ctx.t_next <= horizon and clock.stop == RUNNING
                 continue
             if consequence == dispatch.SPINS:
                 ctx.state = cpu.SPIN
@@ -83,15 +84,15 @@ def run_context(sim, c, horizon):
                 alone = False
                 act(sim, c, consequence, slot, number, value, now)
             ns = dispatch.begin(
-                host.steps,
+                steps,
                 ctx,
                 bank,
                 host.hw,
                 host.queue,
                 host.client,
-                host.cost,
+                cost,
                 host.sites,
-                host.counters,
+                counters,
                 now,
             )
             if ctx.on_cpu:
@@ -101,14 +102,14 @@ def run_context(sim, c, horizon):
         elif ctx.state == cpu.EXIT:
             cpu.leave_irq(host, c, now)
             alone = ctx.state == cpu.ENTRY
-        elif ctx.state == cpu.ENTRY and host.plan.threaded:
+        elif ctx.state == cpu.ENTRY and plan.threaded:
             alone = False
             cpu.wake_threads(host, c, now)
         elif ctx.state == cpu.ENTRY:
             ctx.bank = cpu.first_bank(host, c)
             b = ctx.bank
             bank = host.banks[b]
-            begin_pass(host, c, host.plan.handler, now)
+            begin_pass(host, c, plan.handler, now)
         elif ctx.state == cpu.DELIVERY:
             alone = False
             cpu.deliver(host, c, now)
@@ -118,13 +119,13 @@ def run_context(sim, c, horizon):
                 b = ctx.bank
                 bank = host.banks[b]
             elif ctx.kind == cpu.SUBMIT:
-                begin_pass(host, c, host.plan.submit, now)
+                begin_pass(host, c, plan.submit, now)
             else:
-                begin_pass(host, c, host.plan.handler, now)
+                begin_pass(host, c, plan.handler, now)
         else:
             alone = False
             cpu.unmask(host, c, now)
-        alone = alone and ctx.t_next <= horizon and host.clock.stop == RUNNING
+        alone = alone and ctx.t_next <= horizon and clock.stop == RUNNING
 
 
 @kernel

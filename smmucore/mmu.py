@@ -202,7 +202,7 @@ def search(cache, unit, owner, va):
     return np.int64(-1)
 
 
-@kernel
+@inlined
 def look_up(mmu, tbu, bank, iova):
     """Look in the micro-TLB, then the TLB.
 
@@ -254,7 +254,7 @@ def check_rights(leaf, need):
     return 0 if leaf & need == need else FSR_PF
 
 
-@kernel
+@inlined
 def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     """Walk, from a walk cache where it can, and fill the caches on success.
 

@@ -129,7 +129,7 @@ def flight(ex, b, page):
     """Return the place of a fault on its way to bank `b` (at `page`, where that plays a part), or -1."""
     sim = ex.sim
     for k in range(sim.clock.arrivals):
-        row = sim.slots[sim.arrivals[k].slot]
+        row = sim.slots[sim.arrivals[sim.clock.first_arrival + k].slot]
         if sim.requesters[row.requester].bank == b:
             if ex.bounds.uses_far == 0 or page_of(ex, row.iova) == page:
                 return k
@@ -182,8 +182,9 @@ def fresh(ex, b, held):
     if held:
         rules.push(bank, sim.fifos[b], slot)
         return
-    sim.arrivals[sim.clock.arrivals].t = 0
-    sim.arrivals[sim.clock.arrivals].slot = slot
+    place = sim.clock.first_arrival + sim.clock.arrivals
+    sim.arrivals[place].t = 0
+    sim.arrivals[place].slot = slot
     sim.clock.arrivals += 1
     if bounds.sleeps == 0:
         land(ex, sim.clock.arrivals - 1)  # an access that was on its way for long: nothing came between
@@ -193,9 +194,10 @@ def fresh(ex, b, held):
 def land(ex, k):
     """Fault number `k` of those on their way reaches its bank."""
     sim = ex.sim
-    slot = sim.arrivals[k].slot
-    sim.arrivals[k].slot = sim.arrivals[0].slot
-    sim.arrivals[0].slot = slot
+    first = sim.clock.first_arrival
+    slot = sim.arrivals[first + k].slot
+    sim.arrivals[first + k].slot = sim.arrivals[first].slot
+    sim.arrivals[first].slot = slot
     b = arrive(sim, np.int64(0))
     cpu.look_at_line(sim.host, b, np.int64(0))
 

@@ -60,7 +60,7 @@ def pack(ex):
                 mapped |= 1 << k if sim.mem.words[ex.leaf_at[b, k]] != U0 else 0
         flying = 0
         for k in range(sim.clock.arrivals):
-            row = sim.slots[sim.arrivals[k].slot]
+            row = sim.slots[sim.arrivals[sim.clock.first_arrival + k].slot]
             if sim.requesters[row.requester].bank == b:
                 flying += 1 << (page_of(ex, row.iova) - 1) if bounds.uses_far else 1
         head = page_of(ex, sim.slots[bank.head].iova) if bank.head >= 0 else 0

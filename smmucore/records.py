@@ -163,6 +163,7 @@ SLOT = np.dtype(
         ("retries", "i8"),
         ("serial", "i8"),  # order of arrival
         ("stalled", "i8"),  # until CMD_RESUME (SMMUv3)
+        ("channel", "i8"),  # the slot's, always the same
     ],
     align=True,
 )
@@ -269,6 +270,7 @@ CLOCK = np.dtype(
         ("queued", "i8"),  # accesses in all channel queues
         ("faults", "i8"),  # fault numbers handed out
         ("arrivals", "i8"),  # faults on their way to a bank
+        ("first_arrival", "i8"),  # where the earliest of them stands in `Sim.arrivals`; 0 while there is none
         ("open", "i8"),  # transactions whose end nobody knows
         ("last_end", "i8"),  # the latest end that is known
         ("serial", "i8"),  # translations that faulted, in order
@@ -286,6 +288,7 @@ CLOCK = np.dtype(
         ("last_put", "i8"),  # when one last ceased to
         ("captures", "i8"),  # crash dumps whose times are kept (`Host.captures`)
         ("in_blocks", "i8"),  # accesses that went through in blocks (`calm`)
+        ("in_backlog", "i8"),  # events that came in turns of a lane's backlog (`backlog`)
         ("wakes", "i8"),  # wake-ups of threads and workers so far
         ("error", "i8"),  # MAP_* of the event that could not be carried out
     ],

@@ -86,7 +86,7 @@ class Sim(State):
     kept_walk_free = array(np.int64)
     taken = array(np.uint16)  # by slot: the last access of a block that took it, from one; 0: none
     walk_free = array(np.int64, 2)  # (tbus, walk_slots): when the walk slot is free
-    arrivals = array(ARRIVAL)  # faults on their way, earliest first
+    arrivals = array(ARRIVAL)  # faults on their way, earliest first, from `clock.first_arrival` on
     requesters = array(REQUESTER)
     requester_banks = array(np.int64)  # bank of each requester
     kinds = array(np.uint64)  # of their keys: `smmucore.staged.kind_of`

@@ -66,7 +66,7 @@ def key_of(owner, page_bits, depth, address):
     return tlb.key_of(owner, page_bits - 10, address >> reach_bits(page_bits, depth))
 
 
-@kernel
+@inlined
 def begin(mmu, stage, owner, page_bits, start_level, address):
     """Look for the table nearest to the leaf; return (its address and what it inherits, its level).
 
@@ -77,7 +77,7 @@ def begin(mmu, stage, owner, page_bits, start_level, address):
     return begin_from(mmu, np.int64(LAST_LEVEL), stage, owner, page_bits, start_level, address)
 
 
-@kernel
+@inlined
 def begin_above(mmu, stage, owner, page_bits, start_level, address):
     """As `begin`, where it is known that no table of the last level is cached."""
     return begin_from(mmu, np.int64(LAST_LEVEL - 1), stage, owner, page_bits, start_level, address)

@@ -188,11 +188,15 @@ def send_fault(sim, slot, t, bits, level):
         clock.open += 1
         sim.slot_free[slot] = NEVER
     clock.serial += 1
-    at = clock.arrivals
-    while at > 0 and sim.arrivals[at - 1].t > t:
-        sim.arrivals[at].t = sim.arrivals[at - 1].t
-        sim.arrivals[at].serial = sim.arrivals[at - 1].serial
-        sim.arrivals[at].slot = sim.arrivals[at - 1].slot
+    first = clock.first_arrival
+    at = first + clock.arrivals
+    if at == sim.arrivals.size:
+        for k in range(clock.arrivals):
+            move_arrival(sim, k, first + k)
+        clock.first_arrival = first = np.int64(0)
+        at = clock.arrivals
+    while at > first and sim.arrivals[at - 1].t > t:
+        move_arrival(sim, at, at - 1)
         at -= 1
     sim.arrivals[at].t = t
     sim.arrivals[at].serial = clock.serial
@@ -200,16 +204,27 @@ def send_fault(sim, slot, t, bits, level):
     clock.arrivals += 1
 
 
+@inlined
+def move_arrival(sim, to, at):
+    """Move an arrival to another place."""
+    sim.arrivals[to].t = sim.arrivals[at].t
+    sim.arrivals[to].serial = sim.arrivals[at].serial
+    sim.arrivals[to].slot = sim.arrivals[at].slot
+
+
+@inlined
+def next_arrival(sim):
+    """Return when the next fault reaches its bank, or NEVER."""
+    return sim.arrivals[sim.clock.first_arrival].t if sim.clock.arrivals else NEVER
+
+
 @kernel
 def take_arrival(sim):
     """Remove the earliest arrival; return its slot."""
     clock = sim.clock
-    slot = sim.arrivals[0].slot
+    slot = sim.arrivals[clock.first_arrival].slot
     clock.arrivals -= 1
-    for at in range(clock.arrivals):
-        sim.arrivals[at].t = sim.arrivals[at + 1].t
-        sim.arrivals[at].serial = sim.arrivals[at + 1].serial
-        sim.arrivals[at].slot = sim.arrivals[at + 1].slot
+    clock.first_arrival = clock.first_arrival + 1 if clock.arrivals else 0
     return slot
 
 
@@ -250,6 +265,6 @@ def end(sim, slot, t, outcome):
     late = t - row.issued
     sim.histogram[stream, FROM_ISSUE, bucket_of(late)] += 1
     sim.highest[stream, FROM_ISSUE] = max(sim.highest[stream, FROM_ISSUE], late)
-    channel = sim.channels[slot // sim.hw.slots]
+    channel = sim.channels[row.channel]
     if channel.wants_slot and t < channel.try_at:
         channel.try_at = t

@@ -169,6 +169,7 @@ def start_over(ex):
     clock.queued = 0
     clock.open = 0
     clock.arrivals = 0
+    clock.first_arrival = 0
     clock.serial = 0
     clock.users = 0
     clock.faults = FAULTS_BEFORE

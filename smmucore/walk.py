@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from smmucore.descriptors import INDEX_MASK, OA_MASK, U0, entry_shift
-from smmucore.kernel import inlined, kernel
+from smmucore.kernel import inlined
 from smmucore.leaf import (
     LEAF_LEVEL_MASK,
     LEAF_LEVEL_SHIFT,
@@ -31,7 +31,7 @@ from smmucore.tablecache import STAGE_1, begin
 __all__ = ["MAY_EXEC", "MAY_UNPRIV", "MAY_WRITE", "leaf_level_of", "output_address"]
 
 
-@kernel
+@inlined
 def walk_linux_4k(mmu, mem, regime, owner, iova):
     """Walk Linux's 4K tables; returns what `walk` does."""
     if iova >> np.uint64(regime.ias) != U0:
@@ -50,7 +50,7 @@ def walk_linux_4k(mmu, mem, regime, owner, iova):
     return fault, level, leaf, reads
 
 
-@kernel
+@inlined
 def walk(mmu, mem, regime, owner, iova, need):
     """Walk `iova` in any regime, from a walk cache where one can help.
 

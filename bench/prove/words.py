@@ -178,7 +178,7 @@ class Teller:
     def _flying(self, b: int, page: int) -> int:
         sim = self.machine.sim
         for k in range(sim.clock.arrivals):
-            slot = int(sim.arrivals[k].slot)
+            slot = int(sim.arrivals[sim.clock.first_arrival + k].slot)
             mine = sim.requesters[sim.slots[slot].requester].bank == b
             if mine and (not self.machine.bounds.uses_far or int(sim.slots[slot].iova) >> 12 == page):
                 return slot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from smmucore import clients, costs, hardware, policies
 from smmucore.histogram import BUCKETS, bucket_of
 from smmucore.records import RECORD_NAMES
 from smmucore.shapes import NONE
-from smmucore.sim import Events
+from smmucore.sim import Events, Sim
 from smmucore.simulate import Lane, Outcome, Premapped, Requester, Setup, simulate
 from smmucore.spaces import linux
 
@@ -97,7 +98,7 @@ def columns(events: tuple[Event, ...]) -> Events:
     return Events(*(np.array([e[k] for e in events], kind) for k, kind in enumerate(types)))
 
 
-def run(case: Case, block: int = 1 << 30) -> Outcome:
+def run(case: Case, block: int = 1 << 30, watch: Callable[[Sim], int] | None = None) -> Outcome:
     """Run the compiled model, the trace cut into blocks of `block` events."""
     setup = Setup(
         policies.find(case.policy),
@@ -118,7 +119,7 @@ def run(case: Case, block: int = 1 << 30) -> Outcome:
         sleeps_after=case.sleeps_after,
     )
     blocks = [columns(case.events[k : k + block]) for k in range(0, len(case.events), block)]
-    return simulate(setup, blocks)
+    return simulate(setup, blocks, watch=watch)
 
 
 def run_plain(case: Case) -> plain.Outcome:
