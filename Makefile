@@ -68,7 +68,7 @@ docs: setup ## build the documentation as a site, build/site; warnings are error
 	@$(BIN)/python -m bench.reference
 	@$(BIN)/mkdocs build --strict --quiet && echo "docs: build/site/index.html"
 
-notebooks: setup ## run the notebooks, and write them with their outputs to build/notebooks
+notebooks: setup ## run the notebooks, and keep them with their outputs beside their sources
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python notebooks/run.py
 
 perf-sweep: setup ## time a 200-cell sweep in one thread and in two, in turn (a quiet machine, a minute)

@@ -12,6 +12,7 @@
 # A burst of 40 stray accesses, 50 us apart, in a capture of virtio-gpu. Times are simulated.
 
 # %%
+# %matplotlib inline
 import bench
 from bench import plots
 from bench.answers import QUESTIONS, Asking

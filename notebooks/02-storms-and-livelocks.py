@@ -12,6 +12,7 @@
 # (question 3), and whether the kernel's spurious-interrupt detector ends it (question 9).
 
 # %%
+# %matplotlib inline
 from bench.answers import QUESTIONS, Asking
 
 asking = Asking(quick=True)

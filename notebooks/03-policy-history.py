@@ -12,6 +12,7 @@
 # of its time, on an MMU-500 with 200 faults in a row beside a stream with the GMU's deadline.
 
 # %%
+# %matplotlib inline
 import pandas as pd
 
 import bench
@@ -31,7 +32,7 @@ runs.insert(2, "why", [POLICIES[p].why for p in runs["policy"]])
 runs[["policy", "kernel", "client", "verdict", "counters.irq_entries", "counters.watchdogs", "latency_ns.p99"]]
 
 # %%
-runs[["policy", "why"]].style.hide(axis="index")
+runs[["policy", "why"]].style.hide(axis="index").set_uuid("why")
 
 # %%
 from bench import plots

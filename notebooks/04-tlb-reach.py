@@ -12,6 +12,7 @@
 # unmap's invalidation costs (question 12).
 
 # %%
+# %matplotlib inline
 from bench.answers import QUESTIONS, Asking
 
 reach = QUESTIONS[10].answer(Asking())
