@@ -27,18 +27,20 @@ MOST_FAULTS = 5_000
 _FAULTS, _LINES, _TBU, _CONSOLE = "GPU streams: faults", "interrupt lines", "TBU", "console"
 
 
-class _Tracks:
-    """Numbers for groups (processes, to the viewer) and tracks (threads)."""
+class Tracks:
+    """Numbers for groups (processes, to the viewer) and tracks (threads), in the order of first use."""
 
     def __init__(self) -> None:
         self.pids: dict[str, int] = {}
         self.tids: dict[tuple[str, str], int] = {}
 
     def of(self, track: tuple[str, str]) -> dict[str, int]:
+        """Return the numbers of a track."""
         pid = self.pids.setdefault(track[0], len(self.pids) + 1)
         return {"pid": pid, "tid": self.tids.setdefault(track, len(self.tids) + 1)}
 
     def names(self) -> Iterator[dict[str, Any]]:
+        """Yield what tells the viewer the names, and the order."""
         for group, pid in self.pids.items():
             yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": group}}
             yield {"ph": "M", "name": "process_sort_index", "pid": pid, "tid": 0, "args": {"sort_index": pid}}
@@ -68,23 +70,29 @@ def events(watched: Watched, policy: Policy, client: Client) -> list[dict[str, A
     list of dict
         The names of the tracks first, then everything by time.
     """
-    tracks = _Tracks()
+    tracks = Tracks()
     tracks.pids[_FAULTS] = 1
     made = [*_faults(watched, tracks)]
-    made += [_complete(tracks, span) for span in spans(watched, policy, client)]
+    made += [complete(tracks, span) for span in spans(watched, policy, client)]
     made += [*_counters(watched, tracks)]
-    made.sort(key=lambda event: event["ts"])
-    return [*tracks.names(), *made]
+    return in_order(tracks, made)
 
 
-def _us(ns: int) -> float:
+def in_order(tracks: Tracks, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the names of the tracks, and then events by time."""
+    return [*tracks.names(), *sorted(made, key=lambda event: event["ts"])]
+
+
+def us(ns: int) -> float:
+    """Return a time as the format has it."""
     return ns / 1000
 
 
-def _complete(tracks: _Tracks, span: Span) -> dict[str, Any]:
+def complete(tracks: Tracks, span: Span) -> dict[str, Any]:
+    """Return the event of a span."""
     return {
-        "ph": "X", "name": span.name, "cat": span.track[1].split(",")[0], "ts": _us(span.begin),
-        "dur": _us(span.end - span.begin), **tracks.of(span.track), "args": span.facts,
+        "ph": "X", "name": span.name, "cat": span.track[1].split(",")[0], "ts": us(span.begin),
+        "dur": us(span.end - span.begin), **tracks.of(span.track), "args": span.facts,
     }  # fmt: skip
 
 
@@ -99,7 +107,7 @@ def _in_window(watched: Watched) -> Iterator[tuple[int, Any]]:
             yield number, row
 
 
-def _faults(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
+def _faults(watched: Watched, tracks: Tracks) -> Iterator[dict[str, Any]]:
     """Draw each fault as a bar from its issue to its end, its stall inside, and an arrow to its RESUME."""
     for number, row in _in_window(watched):
         begin = max(watched.begin, int(row["t_issued"] if row["t_issued"] >= 0 else row["t_arrived"]))
@@ -112,33 +120,46 @@ def _faults(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
             **{name.removeprefix("t_") + " ns": int(row[name]) for name in TIMES if row[name] >= 0},
         }  # fmt: skip
         name = f"fault {number}: {fate(row)}"
-        yield {"ph": "b", "name": name, "ts": _us(begin), **ids, "args": facts}
+        yield {"ph": "b", "name": name, "ts": us(begin), **ids, "args": facts}
         if row["t_recorded"] >= 0 and row["t_resumed"] >= 0:
             stall = {"name": "stalled", **ids}
-            yield {"ph": "b", "ts": _us(max(begin, int(row["t_recorded"]))), **stall}
-            yield {"ph": "e", "ts": _us(min(end, int(row["t_resumed"]))), **stall}
-        yield {"ph": "e", "name": name, "ts": _us(max(begin, end)), **ids}
+            yield {"ph": "b", "ts": us(max(begin, int(row["t_recorded"]))), **stall}
+            yield {"ph": "e", "ts": us(min(end, int(row["t_resumed"]))), **stall}
+        yield {"ph": "e", "name": name, "ts": us(max(begin, end)), **ids}
         yield from _arrow(watched, tracks, number, row)
 
 
-def _arrow(watched: Watched, tracks: _Tracks, number: int, row: Any) -> Iterator[dict[str, Any]]:
+def _arrow(watched: Watched, tracks: Tracks, number: int, row: Any) -> Iterator[dict[str, Any]]:
     """Draw an arrow from the record of a fault to the RESUME of its transaction."""
     start, stop = int(row["t_recorded"]), int(row["t_resumed"])
     if not (watched.begin <= start and 0 <= start < stop <= watched.end):
         return
-    bank = tracks.of((f"context bank {int(row['bank'])}", "record and RESUME"))
-    ids = {"id": number, "name": "fault to RESUME", "cat": "resume"}
-    for name, at in (("record", start), ("RESUME", stop)):
-        # A flow needs a slice at each end; an instant's length is what the viewer can still show.
-        yield {
-            "ph": "X", "name": f"{name} of fault {number}", "cat": "resume", "ts": _us(at), "dur": 0.001,
-            **bank, "args": {"fault": number},
-        }  # fmt: skip
-    yield {"ph": "s", "ts": _us(start), **bank, **ids}
-    yield {"ph": "f", "bp": "e", "ts": _us(stop), **bank, **ids}
+    # A flow needs a slice at each end; an instant's length is what the viewer can still show.
+    track = record_track(int(row["bank"]))
+    ends = [
+        Span(track, f"{name} of fault {number}", at, at + 1, {"fault": number})
+        for name, at in (("record", start), ("RESUME", stop))
+    ]
+    for span in ends:
+        yield {**complete(tracks, span), "cat": "resume"}
+    yield from arrow(tracks, track, number, start, stop)
 
 
-def _counters(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
+def record_track(bank: int) -> tuple[str, str]:
+    """Return the track of a bank's records and RESUMEs."""
+    return f"context bank {bank}", "record and RESUME"
+
+
+def arrow(
+    tracks: Tracks, track: tuple[str, str], number: int, start: int, stop: int
+) -> Iterator[dict[str, Any]]:
+    """Yield an arrow between the slices of a track that begin at `start` and `stop`, ns."""
+    ids = {"id": number, "name": "fault to RESUME", "cat": "resume", **tracks.of(track)}
+    yield {"ph": "s", "ts": us(start), **ids}
+    yield {"ph": "f", "bp": "e", "ts": us(stop), **ids}
+
+
+def _counters(watched: Watched, tracks: Tracks) -> Iterator[dict[str, Any]]:
     """Draw slots, queues, stalled transactions and printed lines as curves; a point where one changes."""
     before: dict[str, dict[str, int]] = {}
     for moment in watched.moments:
@@ -159,7 +180,7 @@ def _counters(watched: Watched, tracks: _Tracks) -> Iterator[dict[str, Any]]:
                 yield {
                     "ph": "C",
                     "name": name,
-                    "ts": _us(moment.t),
+                    "ts": us(moment.t),
                     **tracks.of((group, name)),
                     "args": values,
                 }
