@@ -51,7 +51,7 @@ class Moment:
     contexts, banks : tuple
         In the order of the run's arrays.
     lines : tuple of int
-        0: down; 1: up; 2: up, and masked or disabled.
+        One for each bank, or the one that all share.  0: down; 1: up; 2: up, and masked or disabled.
     open : tuple of int
         Transactions that hold a slot, by channel (2 * TBU, + 1 for writes).
     queued : tuple of int
@@ -124,12 +124,13 @@ def moment(sim: Sim, now: int) -> Moment:
     banks = tuple(
         BankAt(int(b.fsr), int(b.sctlr), (int(b.head) != NOBODY) + int(b.fifo_len)) for b in host.banks
     )
+    one_line = sim.hw.shared_line or sim.hw.events
     slots = sim.slot_free.reshape(sim.channels.size, -1)
     return Moment(
         t=now,
         contexts=contexts,
         banks=banks,
-        lines=tuple(_line(sim, n) for n in range(host.lines.size)),
+        lines=tuple(_line(sim, n) for n in range(1 if one_line else host.lines.size)),
         open=tuple(int(np.count_nonzero(row > now)) for row in slots),
         queued=tuple(int(channel.length) for channel in sim.channels),
         log_lines=int(sim.counters.log_lines),

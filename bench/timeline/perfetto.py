@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.timeline.moments import Seen
 from bench.timeline.spans import TIMES, Span, fate, spans
 from bench.timeline.watch import Watched
 from smmucore.registers import FSR, FSYNR0
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 #: Faults that are drawn at most, from the first of the window on.
 MOST_FAULTS = 5_000
 #: The order of the groups; CPUs come between the streams and the banks.
-_FAULTS, _LINES, _TBU, _CONSOLE = "GPU streams: faults", "interrupt lines", "TBU", "console"
+FAULTS, _TBU, _CONSOLE = "GPU streams: faults", "TBU", "console"
 
 
 class Tracks:
     """Numbers for groups (processes, to the viewer) and tracks (threads), in the order of first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
+        self.label = label  # stands beside each group's name
         self.pids: dict[str, int] = {}
         self.tids: dict[tuple[str, str], int] = {}
 
@@ -43,6 +45,14 @@ class Tracks:
         """Yield what tells the viewer the names, and the order."""
         for group, pid in self.pids.items():
             yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": group}}
+            if self.label:
+                yield {
+                    "ph": "M",
+                    "name": "process_labels",
+                    "pid": pid,
+                    "tid": 0,
+                    "args": {"labels": self.label},
+                }
             yield {"ph": "M", "name": "process_sort_index", "pid": pid, "tid": 0, "args": {"sort_index": pid}}
         for (group, line), tid in self.tids.items():
             pid = self.pids[group]
@@ -71,10 +81,10 @@ def events(watched: Watched, policy: Policy, client: Client) -> list[dict[str, A
         The names of the tracks first, then everything by time.
     """
     tracks = Tracks()
-    tracks.pids[_FAULTS] = 1
+    tracks.pids[FAULTS] = 1
     made = [*_faults(watched, tracks)]
     made += [complete(tracks, span) for span in spans(watched, policy, client)]
-    made += [*_counters(watched, tracks)]
+    made += [*counters(watched, tracks)]
     return in_order(tracks, made)
 
 
@@ -112,7 +122,7 @@ def _faults(watched: Watched, tracks: Tracks) -> Iterator[dict[str, Any]]:
     for number, row in _in_window(watched):
         begin = max(watched.begin, int(row["t_issued"] if row["t_issued"] >= 0 else row["t_arrived"]))
         end = min(watched.end, int(row["t_retired"]) if row["t_retired"] >= 0 else watched.end)
-        ids = {"id": number, "cat": "fault", **tracks.of((_FAULTS, f"stream {row['stream']}"))}
+        ids = {"id": number, "cat": "fault", **tracks.of((FAULTS, f"stream {row['stream']}"))}
         facts = {
             "fault": number, "IOVA": f"{int(row['iova']):#x}", "bank": int(row["bank"]),
             "FSR bits": FSR.decode(int(row["fsr_bits"])), "FSYNR0": FSYNR0.decode(int(row["fsynr0"])),
@@ -135,32 +145,28 @@ def _arrow(watched: Watched, tracks: Tracks, number: int, row: Any) -> Iterator[
     if not (watched.begin <= start and 0 <= start < stop <= watched.end):
         return
     # A flow needs a slice at each end; an instant's length is what the viewer can still show.
-    track = record_track(int(row["bank"]))
-    ends = [
+    track = (f"context bank {int(row['bank'])}", "record and RESUME")
+    record, resume = (
         Span(track, f"{name} of fault {number}", at, at + 1, {"fault": number})
         for name, at in (("record", start), ("RESUME", stop))
-    ]
-    for span in ends:
+    )
+    for span in (record, resume):
         yield {**complete(tracks, span), "cat": "resume"}
-    yield from arrow(tracks, track, number, start, stop)
+    yield from arrow(tracks, number, record, resume)
 
 
-def record_track(bank: int) -> tuple[str, str]:
-    """Return the track of a bank's records and RESUMEs."""
-    return f"context bank {bank}", "record and RESUME"
+def arrow(tracks: Tracks, number: int, record: Span, resume: Span) -> Iterator[dict[str, Any]]:
+    """Yield an arrow from the slice of a fault's record to that of its RESUME."""
+    ids = {"id": number, "name": "fault to RESUME", "cat": "resume"}
+    yield {"ph": "s", "ts": us(record.begin), **tracks.of(record.track), **ids}
+    yield {"ph": "f", "bp": "e", "ts": us(resume.begin), **tracks.of(resume.track), **ids}
 
 
-def arrow(
-    tracks: Tracks, track: tuple[str, str], number: int, start: int, stop: int
-) -> Iterator[dict[str, Any]]:
-    """Yield an arrow between the slices of a track that begin at `start` and `stop`, ns."""
-    ids = {"id": number, "name": "fault to RESUME", "cat": "resume", **tracks.of(track)}
-    yield {"ph": "s", "ts": us(start), **ids}
-    yield {"ph": "f", "bp": "e", "ts": us(stop), **ids}
+def counters(watched: Seen, tracks: Tracks, without: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Draw slots, queues, stalled transactions and printed lines as curves; a point where one changes.
 
-
-def _counters(watched: Watched, tracks: Tracks) -> Iterator[dict[str, Any]]:
-    """Draw slots, queues, stalled transactions and printed lines as curves; a point where one changes."""
+    Curves whose names end in one of `without` are left out.
+    """
     before: dict[str, dict[str, int]] = {}
     for moment in watched.moments:
         shown = {
@@ -175,7 +181,7 @@ def _counters(watched: Watched, tracks: Tracks) -> Iterator[dict[str, Any]]:
             shown[f"bank {number} stalled"] = {"transactions": bank.stalled}
         shown["log lines"] = {"printed": moment.log_lines}
         for name, values in shown.items():
-            if before.get(name) != values:
+            if before.get(name) != values and not name.endswith(without):
                 group = _CONSOLE if name == "log lines" else _TBU
                 yield {
                     "ph": "C",
