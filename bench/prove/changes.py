@@ -84,6 +84,9 @@ def _accesses(told: Told, before: Look, after: Look) -> Iterator[str]:
             yield text
         elif access.at == ON_ITS_WAY and access.name in was:
             yield f"{access.name} faults again, and is on its way"
+    for number, fault in enumerate(after.faults):
+        if number < len(before.faults) and before.faults[number].record != fault.record == "lost":
+            yield f"it was that of {fault.access}"
     meant = _meant(told, before, after)
     if meant:
         yield f"it was meant for {meant}"

@@ -139,5 +139,5 @@ def _accesses(walk: Walk) -> list[tuple[str, str]]:
     for number, access in enumerate(walk.looks[-1].accesses, 1):
         fault = walk.looks[-1].faults[access.fault - 1] if access.fault else None
         record = f"; its fault's record: {fault.record}" if fault else ""
-        made.append((f"access {access.name}", f"--fault {number}: {access.at}{record}"))
+        made.append((f"access {access.name}", f"{access.at}{record}  (--fault {number})"))
     return made

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.prove.files import write_whole
 from bench.prove.paths import counterexample
 from bench.prove.properties import PROPERTIES, Proof
-from bench.prove.words import Teller, Told
+from bench.prove.words import FAULTS, Teller, Told
 from smmucore import clients, hardware, policies
 from smmucore.explore import Graph
 from smmucore.explored import MOST_BANKS, MOST_FAULTS, Question
@@ -180,6 +180,8 @@ def follow(schedule: Schedule, look: Callable[[Teller], None] | None = None) -> 
             look(teller)
         if n - 1 == schedule.repeats_from:
             begins = teller.words
+        if not teller.has_room:
+            return made, f"step {n}: expected fewer faults; found {FAULTS:,}"
         if not teller.can(step.move):
             return made, f"step {n}: expected {step.who}: {step.what}; found that it cannot come"
         made.append(teller.tell(step.move))

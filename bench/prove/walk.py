@@ -133,8 +133,11 @@ def _concerns(told: Told, before: Look, after: Look) -> tuple[str, ...]:
         old = was.get(access.name)
         if old != access or (shared and not access.ended):
             made.add(access.name)
+    for k, fault in enumerate(after.faults):
+        if before.faults[k : k + 1] != (fault,):
+            made.add(fault.access)
     for seen in (before, after):
         if told.move < len(seen.means):
-            for fault in (seen.means[told.move], seen.moment.contexts[told.move].fault):
-                made.add(access_of(after, fault))
+            for number in (seen.means[told.move], seen.moment.contexts[told.move].fault):
+                made.add(access_of(after, number))
     return tuple(letter for letter in LETTERS if letter in made)

@@ -14,6 +14,8 @@ from smmucore.explored import Question, explored
 from smmucore.program import listing
 from smmucore.registers import FSR, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_HUPCF
 
+#: Faults that a told machine has room for (`smmucore.build`); a schedule has a few.
+FAULTS = 1000
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _KINDS = {
@@ -63,6 +65,11 @@ class Teller:
         self.made = 0
         self.flags = 0  # what the last effect did (`smmucore.moves`)
         self.faulted: set[str] = set()
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether the machine can keep the story of one more fault: a file may retry without end."""
+        return int(self.machine.sim.clock.faults) < FAULTS
 
     @property
     def words(self) -> list[int]:

@@ -138,7 +138,11 @@ def moment(sim: Sim, now: int) -> Moment:
 
 
 def _line(sim: Sim, n: int) -> int:
-    if not cpu.asserted(sim.host, n):
+    # Asking sets the latch of a line that is held until RESUME; whoever looks leaves it as it was.
+    latched = sim.host.banks["line_latched"].copy()
+    up = cpu.asserted(sim.host, n)
+    sim.host.banks["line_latched"] = latched
+    if not up:
         return 0
     line = sim.host.lines[n]
     return 2 if line.masked or line.disabled else 1

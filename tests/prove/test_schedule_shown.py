@@ -5,6 +5,7 @@ import json
 from collections import Counter, defaultdict
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,7 @@ def test_clearing_a_fault_that_nobody_has_read_is_what_breaks_the_proposal_of_20
     assert told["policy"]["source"].startswith("Rob Clark")
     step = told["steps"][told["breaks_at"] - 1]
     assert (step["what"], step["then"]) == ("WRITE FSR = bits read", "FSR = SS; a record is lost")
+    assert step["besides"] == ["it was that of B"]
     assert "B" in step["accesses"]
     before = [earlier["then"] for earlier in told["steps"][: told["breaks_at"] - 1]]
     assert before[-1] == "FSR = SS TF; B is stalled"
@@ -160,6 +162,14 @@ def test_of_one_access_only_what_concerns_it_is_told(saved, capsys):
     counted = [int(word.strip("(")) for line in out.splitlines() if "of others)" in line
                for word in line.split() if word.startswith("(")]  # fmt: skip
     assert (status, sum(counted)) == (0, left)
+
+
+def test_the_example_in_the_documentation_is_what_the_command_prints(saved, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "112")
+    page = (Path(__file__).parents[2] / "docs" / "timeline.md").read_text(encoding="utf-8")
+    example = page.split("$ smmubench explain --schedule lost.json\n")[1].split("\n```")[0]
+    _, out, _ = shown(capsys, "explain", "--schedule", saved(ROB_LOST))
+    assert [line.rstrip() for line in out.splitlines()] == example.splitlines()
 
 
 @pytest.mark.parametrize("of", ["--full", "--fault"])
@@ -186,6 +196,13 @@ def test_steps_of_an_smmuv3_cite_its_own_rule_and_none_of_a_context_bank(saved, 
     cited = {rule for step in told["steps"] for rule in step["rules"]}
     assert "H13" in cited
     assert not cited & {"H5", "H6", "H8", "H9", "H10", "H11"}
+
+
+def test_looking_leaves_a_line_that_is_held_until_resume_as_it_was(saved, capsys):
+    # Whether such a line is up depends on when it was last asked.
+    cell = ("P1", "none", "held-until-resume", False, 2, 1, False, "spurious")
+    status, told = as_json(capsys, "explain", "--schedule", saved(cell))
+    assert (status, told["parts"]) == (0, None)
 
 
 # --- timeline --------------------------------------------------------------------------------
@@ -437,6 +454,15 @@ def test_a_cycle_that_does_not_lead_back_is_told_and_exits_1(command, saved, cap
     file = saved(P4_LIVELOCK, lambda data: data.update(repeats_from=first + 5))
     status, _, err = shown(capsys, command, "--schedule", file)
     assert (status, f"to be back where step {first + 5} began" in err) == (1, True)
+
+
+def test_a_file_that_retries_without_end_is_stopped(saved, capsys):
+    def spoil(data):
+        cycle = data["steps"][data["repeats_from"] - 1 :]
+        data["steps"] += cycle * 600
+
+    status, _, err = shown(capsys, "replay", "--schedule", saved(P14_RETRY, spoil))
+    assert (status, "expected fewer faults; found 1,000" in err) == (1, True)
 
 
 def test_a_schedule_of_another_part_is_told_as_far_as_it_goes_and_exits_1(saved, capsys):
