@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import ask, options
+from bench.commands import schedules
 from bench.errors import UsageError
 from bench.output import console, print_json, print_pairs, print_table
 from bench.profiles import Asked
@@ -65,13 +66,8 @@ def compare(
 
 @click.command()
 @click.argument("trace", required=False)
-@click.option(
-    "--schedule",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Instead of a trace: follow what `policies prove -o FILE` has saved.",
-)
-@click.option("--full", is_flag=True, help="Of a schedule, show every step on a line of its own.")
+@schedules.OPTION
+@schedules.FULL
 @click.option("--policy", metavar="P", help="Id or name  [default: P8, or that of --policy-file]")
 @click.option(
     "--hardware",
@@ -90,13 +86,8 @@ def replay(
 ) -> int:  # fmt: skip
     """Replay TRACE in one cell, as captured unless a scenario is given, and print every counter."""
     if schedule is not None:
-        if trace is not None:
-            raise UsageError(
-                "two things to replay", "--schedule", "a schedule or a trace", f"a trace, {trace}"
-            )
-        from bench.commands.prove import follow  # noqa: PLC0415
-
-        return follow(schedule, policy_files, full, as_json)
+        schedules.alone("replay", "full", "policy_files", "as_json")
+        return schedules.follow(schedule, policy_files, full, as_json)
     if trace is None:
         raise UsageError("nothing to replay", "replay", "a trace, or --schedule FILE", "neither")
     if out is not None:

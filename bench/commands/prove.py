@@ -1,4 +1,4 @@
-"""`smmubench policies prove`, and following its schedules."""
+"""`smmubench policies prove` and `policies search`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from bench import ask, options
 from bench.errors import UsageError
-from bench.output import print_json, print_pairs
+from bench.output import print_json
 from smmucore.clients import CLIENTS
 from smmucore.hardware import COMPARED, PRESETS
 
@@ -177,9 +177,7 @@ def _all(words: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
 
 def manifest(rows: list[Row]) -> dict[str, object]:
     """Return what proofs rest on: no time, and nothing of this machine."""
-    from importlib.metadata import version  # noqa: PLC0415
-
-    from smmucore.kernel import source_hash  # noqa: PLC0415
+    from bench.prove.cells import made_by  # noqa: PLC0415
 
     first = rows[0]
     return {
@@ -189,8 +187,7 @@ def manifest(rows: list[Row]) -> dict[str, object]:
         "cells": len(rows),
         "states": sum(row.states for row in rows),
         "moves": sum(row.moves for row in rows),
-        "smmubench": version("smmubench"),
-        "kernels": source_hash(),
+        **made_by(),
     }
 
 
@@ -234,32 +231,4 @@ def _one(
     print_proof(proof, row, schedule, seconds, full)
     if out is not None:
         click.echo(f"\nschedule saved in {out}\nnext:\n  smmubench replay --schedule {out}")
-
-
-def follow(path: Path, policy_files: tuple[Path, ...], full: bool, as_json: bool) -> int:
-    """Follow a schedule's file and print what happens; return 1 if it leads elsewhere."""
-    own = tuple(user.policy for user in ask.users(policy_files))
-    from bench.progress import announce_compilation  # noqa: PLC0415
-    from bench.prove import schedules  # noqa: PLC0415
-
-    schedule = schedules.read(path, own)
-    announce_compilation()
-    steps, parts = schedules.follow(schedule)
-    if as_json:
-        found = {**schedule.to_json(), "followed": len(steps), "parts": parts or None}
-        print_json(found)
-        return 1 if parts else 0
-    from bench.prove.properties import PROPERTIES  # noqa: PLC0415
-    from bench.prove.show import print_steps  # noqa: PLC0415
-
-    asked = schedules.as_json(schedule.question)
-    print_pairs([*((name, str(value)) for name, value in asked.items()),
-                 ("breaks", f"{schedule.breaks}: {PROPERTIES[schedule.breaks]}")])  # fmt: skip
-    click.echo()
-    print_steps(steps, schedule.repeats_from, full)
-    if parts:
-        click.echo(f"\nsmmubench: the schedule parts from the model: {parts}", err=True)
-        return 1
-    click.echo(f"\nfollowed {len(steps)} steps to the same state:")
-    print_pairs([("then", schedule.state)])
-    return 0
+        click.echo(f"  smmubench explain --schedule {out}")

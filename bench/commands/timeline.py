@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import ask, options
+from bench.commands import schedules
 from bench.errors import UsageError
 from bench.output import print_json, print_pairs, print_table
 from bench.units import exact_ns, positive_duration, show_ns
@@ -27,6 +28,7 @@ _TRACE = click.option(
 
 @click.command()
 @click.argument("run", default=ask.TRACE, metavar="[TRACE|RUN]")
+@schedules.OPTION
 @_POLICY
 @_HARDWARE
 @_TRACE
@@ -48,21 +50,28 @@ _TRACE = click.option(
     "--for", "length", metavar="T", help="How long it is, such as 200us  [default: to the run's end]"
 )
 def timeline(
-    run: str, policy: str | None, hardware: str | None, place: Path | None, policy_files: tuple[Path, ...],
-    scenario: str | None, out: Path, fault: int | None, begin: str | None, length: str | None, **asked: Any,
-) -> None:  # fmt: skip
+    run: str, schedule: Path | None, policy: str | None, hardware: str | None, place: Path | None,
+    policy_files: tuple[Path, ...], scenario: str | None, out: Path, fault: int | None, begin: str | None,
+    length: str | None, **asked: Any,
+) -> int:  # fmt: skip
     """Write what each CPU, bank, line and fault of a run did as a timeline for Perfetto.
 
     Of a TRACE, the run is that of `smmubench replay` with the same options (without a scenario, that of
     `compare`). A RUN is a file of rows that `compare` or `replay` saved: the run is made again, and the other
     options are not heeded. Open FILE at ui.perfetto.dev or in chrome://tracing. A timeline holds 50,000
     moments and 5,000 faults at most; what is left out is said.
+
+    With --schedule the timeline is of a schedule that `policies prove` saved, step after step: its axis is
+    order, 1 us a step, and not time.
     """
     if not out.name.endswith((".json", ".json.gz")):
         raise UsageError("not a timeline", f"--out {out}", "a name in .json or .json.gz", out.name)
     from bench import rows  # noqa: PLC0415
 
     rows.check_target(out)
+    if schedule is not None:
+        schedules.alone("draw", "policy_files", "out")
+        return schedules.timeline(schedule, policy_files, out)
     start = None if begin is None else positive_duration(begin, "--from")
     lasts = None if length is None else positive_duration(length, "--for")
     runner, made_policy, chip = _cell(run, policy, hardware, place, policy_files, scenario, asked)
@@ -83,11 +92,19 @@ def timeline(
     if faults > perfetto.MOST_FAULTS:
         click.echo(f"left out: bars of faults beyond {perfetto.MOST_FAULTS:,} of {faults:,}")
     click.echo("next: open it at https://ui.perfetto.dev, or in chrome://tracing")
+    return 0
 
 
 @click.command()
 @click.argument("run", default=ask.TRACE, metavar="[TRACE|RUN]")
-@click.option("--fault", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Which one.")
+@click.option(
+    "--fault",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which one; of a schedule, only what concerns access N.  [default: 1; of a schedule, all]",
+)
+@schedules.OPTION
+@schedules.FULL
 @_POLICY
 @_HARDWARE
 @_TRACE
@@ -95,15 +112,20 @@ def timeline(
 @options.case
 @options.as_json
 def explain(
-    run: str, fault: int, policy: str | None, hardware: str | None, place: Path | None,
-    policy_files: tuple[Path, ...], scenario: str | None, as_json: bool, **asked: Any,
-) -> None:  # fmt: skip
-    """Tell one fault's story, step by step with times.
+    run: str, fault: int | None, schedule: Path | None, full: bool, policy: str | None, hardware: str | None,
+    place: Path | None, policy_files: tuple[Path, ...], scenario: str | None, as_json: bool, **asked: Any,
+) -> int:  # fmt: skip
+    """Tell one fault's story, step by step with times; or with --schedule a schedule's, in order.
 
     Of a TRACE, the run is that of `smmubench replay` with the same options (without a scenario, that of
     `compare`). A RUN is a file of rows that `compare` or `replay` saved: the run is made again, and the other
-    options are not heeded.
+    options are not heeded. A schedule is what `policies prove -o FILE` saved: every step, who makes it, what
+    it changes and by which rule, where it breaks the property, and where a cycle begins and ends.
     """
+    if schedule is not None:
+        schedules.alone("explain", "fault", "full", "policy_files", "as_json")
+        return schedules.explain(schedule, policy_files, fault, full, as_json)
+    fault = fault or 1
     runner, made_policy, chip = _cell(run, policy, hardware, place, policy_files, scenario, asked)
     from bench import grid  # noqa: PLC0415
     from bench.timeline import story, watch  # noqa: PLC0415
@@ -120,7 +142,7 @@ def explain(
             "story": [{"t_ns": line.t, "lasts_ns": line.lasts if line.lasts >= 0 else None, "who": line.who,
                        "what": line.what} for line in lines],
         })  # fmt: skip
-        return
+        return 0
     case = runner.case
     click.echo(f"fault {fault} of {watched.outcome.faults.size:,}: {fate(row)}\n")
     lines = story.shortened(lines)
@@ -146,6 +168,7 @@ def explain(
             ("costs", f"{case.costs.name}: simulated, from costs with ranges (smmubench costs show)"),
         ]
     )  # fmt: skip
+    return 0
 
 
 def _cell(

@@ -149,6 +149,15 @@ def _row(asked: Question, alike: tuple[str, ...]) -> Row:
     return row_of(prove_one(asked), alike)
 
 
+def made_by() -> dict[str, str]:
+    """Return the version and the kernels that a proof or a schedule rests on."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from smmucore.kernel import source_hash  # noqa: PLC0415
+
+    return {"smmubench": version("smmubench"), "kernels": source_hash()}
+
+
 #: Columns of a table on disk.
 COLUMNS = (
     "hardware", "policy", "client", "alike", "cpus", "faults", "verdict", "entries", "spurious",
@@ -190,6 +199,7 @@ __all__ = [
     "FAULTS",
     "Row",
     "TooManyStatesError",
+    "made_by",
     "prove_all",
     "prove_one",
     "questions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from bench.errors import UsageError
 from bench.prove.files import write_whole
 from bench.prove.paths import counterexample
 from bench.prove.properties import PROPERTIES, Proof
-from bench.prove.words import Teller, Told
+from bench.prove.words import FAULTS, Teller, Told
 from smmucore import clients, hardware, policies
 from smmucore.explore import Graph
 from smmucore.explored import MOST_BANKS, MOST_FAULTS, Question
@@ -152,6 +153,8 @@ def _parsed(data: dict[str, Any], own: tuple[Policy, ...]) -> Schedule:
     if data["breaks"] not in PROPERTIES:
         raise ValueError(f"breaks {data['breaks']!r}")
     repeats = data["repeats_from"]
+    if repeats is not None and not 1 <= int(repeats) <= len(steps):
+        raise ValueError(f"repeats_from {repeats}, of {len(steps)} steps")
     words = tuple(int(word) for word in data["end"]["words"])
     return Schedule(
         question,
@@ -163,19 +166,31 @@ def _parsed(data: dict[str, Any], own: tuple[Policy, ...]) -> Schedule:
     )
 
 
-def follow(schedule: Schedule) -> tuple[list[Told], str]:
+def follow(schedule: Schedule, look: Callable[[Teller], None] | None = None) -> tuple[list[Told], str]:
     """Follow a schedule on a fresh machine; return the steps as they come, and where they part, or "".
 
-    They part where a move cannot come, does something else than the schedule says, or leads elsewhere.
+    They part where a move cannot come, does something else than the schedule says, or leads elsewhere, and
+    where a cycle does not lead back to its beginning.  `look` is called at the start and after each step.
     """
     teller = Teller(schedule.question)
     made: list[Told] = []
+    begins: list[int] = []  # the state in which the cycle does
     for n, step in enumerate(schedule.steps, 1):
+        if look is not None:
+            look(teller)
+        if n - 1 == schedule.repeats_from:
+            begins = teller.words
+        if not teller.has_room:
+            return made, f"step {n}: expected fewer faults; found {FAULTS:,}"
         if not teller.can(step.move):
             return made, f"step {n}: expected {step.who}: {step.what}; found that it cannot come"
         made.append(teller.tell(step.move))
         if made[-1] != step:
             return made, f"step {n}: expected {step}; found {made[-1]}"
+    if look is not None:
+        look(teller)
     if tuple(teller.words) != schedule.words:
         return made, f"the end: expected {schedule.state}; found {teller.state()}"
+    if begins and begins != teller.words:
+        return made, f"the cycle: expected to be back where step {schedule.repeats_from + 1} began; found not"
     return made, ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import click
@@ -19,6 +19,9 @@ from smmucore.hardware import find
 
 #: Steps that change nothing outside their pass.
 _QUIET = ("READ", "CHECK", "LOG", "SPEND", "enters the handler")
+#: Columns of a schedule, and what stands before its cycle.
+HEADINGS = ("step", "who", "what → what changed")
+FOR_EVER = "and from here for ever:"
 
 
 def print_rows(rows: Sequence[Row], seconds: float) -> None:
@@ -119,20 +122,35 @@ def _property(name: str, row: Row) -> tuple[str, str, str]:
 def print_steps(steps: Sequence[Told], repeats_from: int = -1, full: bool = False) -> None:
     """Print numbered steps; unless `full`, reads and prints in a row that change nothing share a line."""
     rows: list[tuple[str, str, str]] = []
+    for first, end in stretches(steps, repeats_from, full):
+        if first == repeats_from:
+            rows.append(("", "", FOR_EVER))
+        number, who, text = said(steps, first, end)
+        then = steps[end - 1].then
+        rows.append((number, who, text + (f" → {then}" if then else "")))
+    print_table(HEADINGS, rows, right=HEADINGS[:1], whole=2)
+
+
+def stretches(
+    steps: Sequence[Told], repeats_from: int = -1, full: bool = False, apart: Collection[int] = ()
+) -> Iterator[tuple[int, int]]:
+    """Yield the steps that share a line, as (first, end); behind those in `apart` a line ends."""
     first = 0
     while first < len(steps):
-        if first == repeats_from:
-            rows.append(("", "", "and from here for ever:"))
         end = first + 1
         while not full and end < len(steps) and end != repeats_from and _joins(steps[end - 1], steps[end]):
+            if end - 1 in apart:
+                break
             end += 1
-        said = [step.what for step in steps[first:end]]
-        text = ", ".join(said) if len(said) < 4 else f"{said[0]} .. {said[-1]}"
-        then = steps[end - 1].then
-        number = str(first + 1) if end == first + 1 else f"{first + 1}-{end}"
-        rows.append((number, steps[first].who, text + (f" → {then}" if then else "")))
+        yield first, end
         first = end
-    print_table(("step", "who", "what → what changed"), rows, right=("step",), whole=2)
+
+
+def said(steps: Sequence[Told], first: int, end: int) -> tuple[str, str, str]:
+    """Return number, who and what of the steps of a line."""
+    words = [step.what for step in steps[first:end]]
+    text = ", ".join(words) if len(words) < 4 else f"{words[0]} .. {words[-1]}"
+    return str(first + 1) if end == first + 1 else f"{first + 1}-{end}", steps[first].who, text
 
 
 def _joins(before: Told, step: Told) -> bool:

@@ -14,6 +14,8 @@ from smmucore.explored import Question, explored
 from smmucore.program import listing
 from smmucore.registers import FSR, SCTLR_CFCFG, SCTLR_CFIE, SCTLR_HUPCF
 
+#: Faults that a told machine has room for (`smmucore.build`); a schedule has a few.
+FAULTS = 1000
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _KINDS = {
@@ -61,7 +63,13 @@ class Teller:
         self.steps = (*parts.handler, *parts.worker, *parts.submit)
         self.names: dict[int, str] = {}  # by slot
         self.made = 0
+        self.flags = 0  # what the last effect did (`smmucore.moves`)
         self.faulted: set[str] = set()
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether the machine can keep the story of one more fault: a file may retry without end."""
+        return int(self.machine.sim.clock.faults) < FAULTS
 
     @property
     def words(self) -> list[int]:
@@ -92,8 +100,8 @@ class Teller:
         """Make a move of one effect, and say it."""
         before = self._picture()
         who, what = self._context(move) if move < self.contexts else self._environment(move)
-        flags = int(serve(self.machine, DO, move))
-        return Told(move, who, what, "; ".join(self._changes(move, before, flags)))
+        self.flags = int(serve(self.machine, DO, move))
+        return Told(move, who, what, "; ".join(self._changes(move, before, self.flags)))
 
     def state(self) -> str:
         """Return the present state in words."""
@@ -111,9 +119,9 @@ class Teller:
             out += ["line masked"] if masked else []
         for c, ctx in enumerate(self.machine.sim.host.contexts):
             if ctx.state == cpu.STEP:
-                out.append(f"{self._name(c)} before {self.steps[int(ctx.pc)].text}")
+                out.append(f"{self.name(c)} before {self.steps[int(ctx.pc)].text}")
             elif ctx.state != cpu.IDLE:
-                out.append(f"{self._name(c)} {_PHASES[int(ctx.state)]}{_off(ctx)}")
+                out.append(f"{self.name(c)} {_PHASES[int(ctx.state)]}{_off(ctx)}")
         return "; ".join(out)
 
     def _picture(self) -> list[tuple[int, int, str, tuple[str, ...], bool]]:
@@ -131,7 +139,8 @@ class Teller:
             made.append((int(bank.fsr), int(bank.sctlr), head, waiting, bool(sim.host.lines[b].masked)))
         return made
 
-    def _name(self, c: int) -> str:
+    def name(self, c: int) -> str:
+        """Return what context `c` is called."""
         ctx = self.machine.sim.host.contexts[c]
         whose = self.asked.banks > 1 and not (ctx.kind == cpu.HARD_IRQ and self.asked.hardware.shared_line)
         of = f" of bank {c % self.asked.banks}" if whose else ""
@@ -144,12 +153,12 @@ class Teller:
         if state == cpu.STEP:
             step = self.steps[int(ctx.pc)]
             at = f" for bank {int(ctx.bank)}" if self.asked.banks > 1 and ctx.kind == cpu.HARD_IRQ else ""
-            return self._name(c), step.text + at
+            return self.name(c), step.text + at
         if state == cpu.ENTRY:
-            return self._name(
+            return self.name(
                 c
             ), "masks the line, wakes the thread" if host.plan.threaded else "enters the handler"
-        return self._name(c), _DOES[state]
+        return self.name(c), _DOES[state]
 
     def _environment(self, move: int) -> tuple[str, str]:
         sim, banks = self.machine.sim, self.asked.banks

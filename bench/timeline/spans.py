@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.timeline.watch import ContextAt, Moment, Placed, Watched
+from bench.timeline.moments import ContextAt, Moment, Placed, Seen
 from smmucore import contexts as cpu
 from smmucore.program import listing
 from smmucore.records import OUTCOME_NAMES, RECORD_NAMES
@@ -71,12 +71,12 @@ def steps_of(policy: Policy, client: Client) -> tuple[str, ...]:
     return tuple(step.text for step in (*parts.handler, *parts.worker, *parts.submit))
 
 
-def spans(watched: Watched, policy: Policy, client: Client) -> Iterator[Span]:
+def spans(watched: Seen, policy: Policy, client: Client) -> Iterator[Span]:
     """Return every span of contexts, lines and banks that is longer than nothing.
 
     Parameters
     ----------
-    watched : Watched
+    watched : Seen
     policy, client : Policy, Client
         Those of the run: they say what the steps are called.
 
@@ -87,32 +87,43 @@ def spans(watched: Watched, policy: Policy, client: Client) -> Iterator[Span]:
     """
     words = steps_of(policy, client)
     for number, placed in enumerate(watched.contexts):
-        of_context = _runs(watched, partial(_context, number, words))
-        track = (f"CPU {placed.cpu}", _name(placed))
+        of_context = runs(watched, partial(_context, number, words))
+        track = track_of(placed)
         for begin, end, (name, facts) in of_context:
             if name:
                 yield Span(track, name, begin, end, facts)
+    yield from of_hardware(watched)
+
+
+def track_of(placed: Placed) -> tuple[str, str]:
+    """Return the track of a context."""
+    what = "line" if placed.kind == cpu.HARD_IRQ else "bank"
+    return f"CPU {placed.cpu}", f"{KINDS[placed.kind]}, {what} {placed.number}"
+
+
+def of_hardware(watched: Seen) -> Iterator[Span]:
+    """Yield the spans of banks and lines, in the order of their tracks, and of time on each."""
     if not watched.moments:
         return
     for bank in range(len(watched.moments[0].banks)):
         group = f"context bank {bank}"
-        for begin, end, value in _runs(watched, partial(_fsr, bank)):
+        for begin, end, value in runs(watched, partial(_fsr, bank)):
             if FSR.decode(value):
                 yield Span((group, "FSR"), FSR.decode(value), begin, end, {"FSR": f"{value:#010x}"})
         for bit, name in ((FSR_SS, "SS"), (FSR_MULTI, "MULTI")):
-            for begin, end, up in _runs(watched, partial(_bit, bank, bit)):
+            for begin, end, up in runs(watched, partial(_bit, bank, bit)):
                 if up:
                     yield Span((group, name), name, begin, end)
-        for begin, end, value in _runs(watched, partial(_sctlr_of, bank)):
+        for begin, end, value in runs(watched, partial(_sctlr_of, bank)):
             yield Span((group, "SCTLR"), _sctlr(value), begin, end)
     for n in range(len(watched.moments[0].lines)):
-        for begin, end, state in _runs(watched, partial(_line, n)):
+        for begin, end, state in runs(watched, partial(_line, n)):
             if state:
                 yield Span(("interrupt lines", f"line {n}"), LINES[state], begin, end)
 
 
 def _context(number: int, words: tuple[str, ...], moment: Moment) -> tuple[str, dict[str, Any]]:
-    return _activity(moment.contexts[number], words)
+    return activity(moment.contexts[number], words)
 
 
 def _fsr(bank: int, moment: Moment) -> int:
@@ -131,7 +142,7 @@ def _line(number: int, moment: Moment) -> int:
     return moment.lines[number]
 
 
-def _runs(watched: Watched, of: Callable[[Moment], Any]) -> Iterator[tuple[int, int, Any]]:
+def runs(watched: Seen, of: Callable[[Moment], Any]) -> Iterator[tuple[int, int, Any]]:
     """Return (begin, end, value) of each stretch of moments with one value."""
     begin, value = watched.begin, None
     started = False
@@ -146,7 +157,7 @@ def _runs(watched: Watched, of: Callable[[Moment], Any]) -> Iterator[tuple[int, 
         yield begin, watched.end, value
 
 
-def _activity(context: ContextAt, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def activity(context: ContextAt, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """Name what a context is about, and say which fault it is about if it knows."""
     if context.state == cpu.IDLE:
         return "", {}
@@ -158,11 +169,6 @@ def _activity(context: ContextAt, words: tuple[str, ...]) -> tuple[str, dict[str
     if context.fault:
         facts["fault"] = context.fault
     return (f"waits for its CPU, before {name}" if waits else name), facts
-
-
-def _name(placed: Placed) -> str:
-    what = "line" if placed.kind == cpu.HARD_IRQ else "bank"
-    return f"{KINDS[placed.kind]}, {what} {placed.number}"
 
 
 def _sctlr(value: int) -> str:

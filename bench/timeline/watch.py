@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import UsageError
+from bench.timeline.moments import Moment, Placed, Seen, moment, placed
 from smmucore import contexts as cpu
-from smmucore.records import FAULT, NEVER, NOBODY
+from smmucore.records import FAULT, NEVER
 from smmucore.simulate import Outcome
 
 if TYPE_CHECKING:
@@ -27,91 +28,19 @@ MOST = 50_000
 
 
 @dataclass(frozen=True)
-class ContextAt:
-    """What a context is about at one moment.  `fault`: number of the fault its pass has seen, or 0."""
-
-    state: int
-    pc: int
-    bank: int
-    on_cpu: bool
-    runnable: bool
-    fault: int
-    t_next: int
-
-
-@dataclass(frozen=True)
-class BankAt:
-    """A bank at one moment; `stalled` counts its transactions that wait for RESUME."""
-
-    fsr: int
-    sctlr: int
-    stalled: int
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The machine after everything that happens at `t` has happened.
-
-    Attributes
-    ----------
-    t : int
-        ns.
-    contexts, banks : tuple
-        In the order of the run's arrays.
-    lines : tuple of int
-        0: down; 1: up; 2: up, and masked or disabled.
-    open : tuple of int
-        Transactions that hold a slot, by channel (2 * TBU, + 1 for writes).
-    queued : tuple of int
-        Accesses that wait in front of each channel.
-    log_lines : int
-        Lines that the kernel has printed so far.
-    """
-
-    t: int
-    contexts: tuple[ContextAt, ...]
-    banks: tuple[BankAt, ...]
-    lines: tuple[int, ...]
-    open: tuple[int, ...]
-    queued: tuple[int, ...]
-    log_lines: int
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A context of the run: its kind (`smmucore.contexts`), number among those, and CPU."""
-
-    kind: int
-    number: int
-    cpu: int
-
-
-@dataclass(frozen=True)
-class Watched:
+class Watched(Seen):
     """A watched run.
 
     Attributes
     ----------
-    begin, end : int
-        The window, ns.
-    moments : list of Moment
-        Inside it, in order.
-    contexts : tuple of Placed
     outcome : Outcome
         Of the whole run.
     cut : bool
         There were more moments than `MOST`: `end` is where they ended.
-    channels : int
-        Two for each TBU.
     """
 
-    begin: int
-    end: int
-    moments: list[Moment]
-    contexts: tuple[Placed, ...]
     outcome: Outcome
     cut: bool
-    channels: int
 
 
 @dataclass
@@ -128,7 +57,7 @@ class _Watcher:
     def __call__(self, sim: Sim) -> int:
         now = int(sim.clock.now)
         if not self.contexts:
-            self.contexts = _placed(sim)
+            self.contexts = placed(sim)
             self.channels = sim.channels.size
         if self.cut or now > self.end:
             return int(NEVER)
@@ -137,7 +66,7 @@ class _Watcher:
                 self.cut = True
                 self.end = self.moments[-1].t
                 return int(NEVER)
-            self.moments.append(_moment(sim, now))
+            self.moments.append(moment(sim, now))
         while self._next < len(self.arrivals) and self.arrivals[self._next] <= now:
             self._next += 1
         coming = [t for t in (_effect(sim), *self.arrivals[self._next : self._next + 1]) if t < NEVER]
@@ -151,47 +80,6 @@ def _effect(sim: Sim) -> int:
     """Return when the first effect of a context comes."""
     due = [int(ctx.t_next) for ctx in sim.host.contexts if ctx.on_cpu or ctx.state == cpu.DELIVERY]
     return min(due, default=int(NEVER))
-
-
-def _placed(sim: Sim) -> tuple[Placed, ...]:
-    banks = sim.host.banks.size
-    return tuple(Placed(int(ctx.kind), k % banks, int(ctx.cpu)) for k, ctx in enumerate(sim.host.contexts))
-
-
-def _moment(sim: Sim, now: int) -> Moment:
-    host = sim.host
-    contexts = tuple(
-        ContextAt(
-            int(c.state),
-            int(c.pc),
-            int(c.bank),
-            bool(c.on_cpu),
-            bool(c.runnable),
-            int(c.fault),
-            int(c.t_next),
-        )
-        for c in host.contexts
-    )
-    banks = tuple(
-        BankAt(int(b.fsr), int(b.sctlr), (int(b.head) != NOBODY) + int(b.fifo_len)) for b in host.banks
-    )
-    slots = sim.slot_free.reshape(sim.channels.size, -1)
-    return Moment(
-        t=now,
-        contexts=contexts,
-        banks=banks,
-        lines=tuple(_line(sim, n) for n in range(host.lines.size)),
-        open=tuple(int(np.count_nonzero(row > now)) for row in slots),
-        queued=tuple(int(channel.length) for channel in sim.channels),
-        log_lines=int(sim.counters.log_lines),
-    )
-
-
-def _line(sim: Sim, n: int) -> int:
-    if not cpu.asserted(sim.host, n):
-        return 0
-    line = sim.host.lines[n]
-    return 2 if line.masked or line.disabled else 1
 
 
 def watch(
@@ -246,7 +134,7 @@ def watch(
     watcher = _Watcher(begin, end, arrived.tolist())
     outcome = runner.outcome(policy, hardware, watch=watcher)
     return Watched(
-        begin, watcher.end, watcher.moments, watcher.contexts, outcome, watcher.cut, watcher.channels
+        begin, watcher.end, watcher.moments, watcher.contexts, watcher.channels, outcome, watcher.cut
     )
 
 
