@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 QUESTIONS = (1, 2, 4, 5, 12)
+#: Waits until a scroll has been told to the page, which hides a tooltip: it comes with the next frame.
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,7 @@ def test_a_point_tells_what_it_shows(opened, number):
     name = f"q{number}-{answered(number).question.slug}"
     point = opened.locator(f"#{name} [data-tip]").first
     point.scroll_into_view_if_needed()
+    opened.evaluate(DRAWN)
     box = point.bounding_box()
     opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tip = opened.locator("#tip")
