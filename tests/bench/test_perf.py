@@ -19,6 +19,7 @@ from bench.perf import (
 )
 from smmucore.policies import POLICIES
 from traces.catalogue import list_traces
+from traces.importers.registry import READERS
 
 
 # --- what is timed ---------------------------------------------------------------------------
@@ -32,10 +33,12 @@ def test_the_suite_times_translation_by_level_captures_policies_a_storm_decode_i
     assert {f"replay: {name}" for name in captures} <= set(names)
     assert {f"decode: {name}" for name in captures} <= set(names)
     assert {f"faults: {policy.id} {policy.name}" for policy in POLICIES.values()} <= set(names)
-    assert {f"import: {name}" for name in ("qemu", "ftrace", "csv", "parquet")} <= set(names)
+    assert {f"import: {name}" for name in READERS} <= set(names)
     assert any(name.startswith("storm") for name in names)
-    assert starts.benchmarks()
+    names += [one.name for one in starts.benchmarks()]
     assert len(names) == len(set(names))
+    page = (scripts.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert f"All {len(names)} take " in page
 
 
 @pytest.mark.parametrize("kind", translations.KINDS, ids=[kind.name for kind in translations.KINDS])
@@ -47,13 +50,6 @@ def test_a_burst_is_divided_by_its_faults_or_by_its_interrupts_where_there_are_m
     counted = dispatches.burst(POLICIES["P4"]).counters["irq_entries"]
     assert dispatches.per(POLICIES["P4"]) == counted > dispatches.FAULTS
     assert dispatches.per(POLICIES["P8"]) == dispatches.FAULTS
-
-
-@pytest.mark.parametrize("name", readings.SAMPLES)
-def test_an_import_is_one_of_as_many_events_as_it_is_divided_by(name):
-    # QEMU's log has no MAPs: the reader infers one for each of the 512 pages.
-    inferred = 512 if name == "qemu" else 0
-    assert readings.importing(name)() == readings.LINES + inferred
 
 
 # --- the scripts -----------------------------------------------------------------------------
