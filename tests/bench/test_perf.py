@@ -110,7 +110,7 @@ def test_a_run_keeps_what_it_was_measured_with_and_its_workers_find_the_kernels(
     assert (status, "is there already" in err) == (2, True)
 
 
-def test_scripts_are_listed_and_unknown_ones_refused(command):
+def test_scripts_are_listed_with_their_benchmarks_and_unknown_ones_refused(command):
     status, out, _ = command("perf", "list", "--json")
     assert status == 0
     assert [one["script"] for one in json.loads(out)] == [
@@ -120,6 +120,17 @@ def test_scripts_are_listed_and_unknown_ones_refused(command):
         "traces",
         "translate",
     ]
+    status, out, _ = command("perf", "list", "traces", "--json")
+    (script,) = json.loads(out)
+    units = {one["name"]: one["per"] for one in script["benchmarks"]}
+    assert units["decode: qemu-dma-tiles"] == "event"
+    assert (units["import: uvm"], units["import: parquet"], units["import: rd"]) == ("line", "row", "packet")
+    status, out, _ = command("perf", "list", "traces")
+    assert status == 0
+    assert all(f"traces  {name} " in out for name in units)
+    assert "translate" not in out
+    status, _, err = command("perf", "list", "everything")
+    assert (status, "unknown benchmark script" in err) == (2, True)
     status, _, err = command("perf", "run", "everything")
     assert (status, "unknown benchmark script" in err) == (2, True)
 
