@@ -23,11 +23,12 @@ HEADER = """\
 # Every package that smmubench needs, at the version it was tested with.  Made by `make pins` from
 # pyproject.toml, in an empty virtual environment, with Python {python}: do not edit by hand.
 #
-# One file for running and developing: the second section costs about 9 of the 30 seconds of a fresh
-# install, and in return there is one environment, so demo, test and lint can never disagree about it.
+# One file for running and developing: the second section costs about 20 of the 70 seconds of a fresh
+# install (a busy two-core machine), and in return there is one environment, so demo, test and lint can
+# never disagree about it.
 """
 RUNTIME = "\n# --- to run it (setuptools installs the project itself, in place)\n"
-DEVELOPMENT = "\n# --- to develop it: tests, lint, types\n"
+DEVELOPMENT = "\n# --- to develop it: tests, lint, types, documentation, notebooks\n"
 
 
 def resolve(python: Path, *arguments: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""ns per event to decode each bundled capture, and per line or row to import each format."""
+"""ns per event to decode each bundled capture; per line, row, packet or instruction to import each format."""
 
 from __future__ import annotations
 

@@ -27,18 +27,29 @@ def perf() -> None:
 
 
 @perf.command("list")
+@click.argument("script", nargs=-1)
 @options.as_json
-def list_scripts(as_json: bool) -> None:
-    """List the scripts; each runs alone, too (`python bench/bm_translate.py --help`)."""
+def list_scripts(script: tuple[str, ...], as_json: bool) -> None:
+    """List the scripts and their benchmarks, or those of some scripts (`translate`, `faults` ...).
+
+    Each script runs alone, too (`python bench/bm_translate.py --help`).
+    """
     from bench.perf import scripts  # noqa: PLC0415
 
     made = [
-        (name.removeprefix("bm_"), _what(scripts.ROOT / "bench" / f"{name}.py")) for name in scripts.names()
-    ]
+        (name.removeprefix("bm_"), _what(scripts.ROOT / "bench" / f"{name}.py"),
+         [(one.name, one.unit) for one in scripts.benchmarks(name)])
+        for name in scripts.choose(script)
+    ]  # fmt: skip
     if as_json:
-        print_json([{"script": name, "what": what} for name, what in made])
-    else:
-        print_table(("script", "what it times"), made)
+        print_json([{"script": name, "what": what,
+                     "benchmarks": [{"name": benchmark, "per": unit} for benchmark, unit in inside]}
+                    for name, what, inside in made])  # fmt: skip
+        return
+    print_table(("script", "what it times"), [(name, what) for name, what, _ in made])
+    click.echo()
+    rows = [(name, benchmark, unit) for name, _, inside in made for benchmark, unit in inside]
+    print_table(("script", "benchmark", "per"), rows)
 
 
 @perf.command()

@@ -30,9 +30,11 @@ HARDWARE, EVENTS = "mmu500", "gem5-smmuv3"
 def benchmarks() -> list[Benchmark]:
     """Return one benchmark a policy, and the storm."""
     made = [
-        Benchmark(f"faults: {p.id} {p.name}", partial(prepare, p), partial(per, p)) for p in POLICIES.values()
+        Benchmark(f"faults: {p.id} {p.name}", partial(prepare, p), partial(per, p), unit="fault or interrupt")
+        for p in POLICIES.values()
     ]
-    return [*made, Benchmark("storm: P4, an interrupt", lambda: partial(storm, CAPTURE), entries)]
+    storm_ = Benchmark("storm: P4, an interrupt", lambda: partial(storm, CAPTURE), entries, unit="interrupt")
+    return [*made, storm_]
 
 
 def entries() -> int:

@@ -23,7 +23,9 @@ def benchmarks() -> list[Benchmark]:
         counted = entry.manifest.counts
         accesses = sum(counted.get(op, 0) for op in ("READ", "WRITE", "EXEC"))
         hashes = {entry.name: open_trace(entry.path).sha256}
-        made.append(Benchmark(f"replay: {entry.name}", partial(prepare, entry.name), accesses, hashes))
+        made.append(
+            Benchmark(f"replay: {entry.name}", partial(prepare, entry.name), accesses, hashes, "access")
+        )
     return made
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from bench.perf.suite import Benchmark, Command
 
 #: Exit status of a script none of whose benchmarks has a name with the word of ``--only`` in it.
 NONE_OF_THAT_NAME = 3
@@ -39,6 +44,18 @@ def choose(wanted: Sequence[str], root: Path = ROOT) -> list[str]:
             raise unknown("benchmark script", "SCRIPT", [one.removeprefix("bm_") for one in known], name)
         made.append(full)
     return list(dict.fromkeys(made)) or known
+
+
+def benchmarks(script: str) -> list[Benchmark | Command]:
+    """Return what a script of this checkout times, in its order; nothing is prepared or run.
+
+    Parameters
+    ----------
+    script : str
+        Such as ``bm_translate``.
+    """
+    made: list[Benchmark | Command] = importlib.import_module(f"bench.{script}").benchmarks()
+    return made
 
 
 def run(

@@ -52,12 +52,15 @@ class Benchmark:
         What one turn is divided by: accesses, faults, events.  A callable is asked where it is needed.
     traces : dict
         Name -> SHA-256 of the traces that it replays.
+    unit : str
+        What one of `per` is: "access", "fault", "line"; kept with its values.
     """
 
     name: str
     make: Callable[[], Callable[[], object]]
     per: int | Callable[[], int] = 1
     traces: dict[str, str] = field(default_factory=dict)
+    unit: str = "turn"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Command:
 
     name: str
     words: tuple[str, ...]
+    unit: str = "start"
 
 
 def metadata() -> dict[str, str]:
@@ -112,7 +116,9 @@ def main(what: str, benchmarks: Sequence[Benchmark | Command]) -> None:
             # pyperf calls this for every benchmark in every worker, and times one.
             mine = not asked.worker or asked.worker_task in (None, number)
             per = one.per if isinstance(one.per, int) else one.per() if mine else 1
-            runner.bench_time_func(one.name, _Timed(one), inner_loops=per, metadata=hashes)
+            runner.bench_time_func(
+                one.name, _Timed(one), inner_loops=per, metadata={"per": one.unit, **hashes}
+            )
 
 
 def _pass_on(command: list[str], asked: Any) -> None:

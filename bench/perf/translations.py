@@ -63,7 +63,10 @@ KINDS = (
 
 def benchmarks() -> list[Benchmark]:
     """Return one benchmark a kind."""
-    return [Benchmark(f"translate: {kind.name}", partial(prepare, kind), ACCESSES) for kind in KINDS]
+    return [
+        Benchmark(f"translate: {kind.name}", partial(prepare, kind), ACCESSES, unit="access")
+        for kind in KINDS
+    ]
 
 
 def prepare(kind: Kind) -> Callable[[], object]:

@@ -19,6 +19,7 @@ from bench.perf import (
 )
 from smmucore.policies import POLICIES
 from traces.catalogue import list_traces
+from traces.importers.registry import READERS
 
 
 # --- what is timed ---------------------------------------------------------------------------
@@ -32,10 +33,12 @@ def test_the_suite_times_translation_by_level_captures_policies_a_storm_decode_i
     assert {f"replay: {name}" for name in captures} <= set(names)
     assert {f"decode: {name}" for name in captures} <= set(names)
     assert {f"faults: {policy.id} {policy.name}" for policy in POLICIES.values()} <= set(names)
-    assert {f"import: {name}" for name in ("qemu", "ftrace", "csv", "parquet")} <= set(names)
+    assert {f"import: {name}" for name in READERS} <= set(names)
     assert any(name.startswith("storm") for name in names)
-    assert starts.benchmarks()
+    names += [one.name for one in starts.benchmarks()]
     assert len(names) == len(set(names))
+    page = (scripts.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert f"All {len(names)} take " in page
 
 
 @pytest.mark.parametrize("kind", translations.KINDS, ids=[kind.name for kind in translations.KINDS])
@@ -47,13 +50,6 @@ def test_a_burst_is_divided_by_its_faults_or_by_its_interrupts_where_there_are_m
     counted = dispatches.burst(POLICIES["P4"]).counters["irq_entries"]
     assert dispatches.per(POLICIES["P4"]) == counted > dispatches.FAULTS
     assert dispatches.per(POLICIES["P8"]) == dispatches.FAULTS
-
-
-@pytest.mark.parametrize("name", readings.SAMPLES)
-def test_an_import_is_one_of_as_many_events_as_it_is_divided_by(name):
-    # QEMU's log has no MAPs: the reader infers one for each of the 512 pages.
-    inferred = 512 if name == "qemu" else 0
-    assert readings.importing(name)() == readings.LINES + inferred
 
 
 # --- the scripts -----------------------------------------------------------------------------
@@ -114,7 +110,7 @@ def test_a_run_keeps_what_it_was_measured_with_and_its_workers_find_the_kernels(
     assert (status, "is there already" in err) == (2, True)
 
 
-def test_scripts_are_listed_and_unknown_ones_refused(command):
+def test_scripts_are_listed_with_their_benchmarks_and_unknown_ones_refused(command):
     status, out, _ = command("perf", "list", "--json")
     assert status == 0
     assert [one["script"] for one in json.loads(out)] == [
@@ -124,6 +120,17 @@ def test_scripts_are_listed_and_unknown_ones_refused(command):
         "traces",
         "translate",
     ]
+    status, out, _ = command("perf", "list", "traces", "--json")
+    (script,) = json.loads(out)
+    units = {one["name"]: one["per"] for one in script["benchmarks"]}
+    assert units["decode: qemu-dma-tiles"] == "event"
+    assert (units["import: uvm"], units["import: parquet"], units["import: rd"]) == ("line", "row", "packet")
+    status, out, _ = command("perf", "list", "traces")
+    assert status == 0
+    assert all(f"traces  {name} " in out for name in units)
+    assert "translate" not in out
+    status, _, err = command("perf", "list", "everything")
+    assert (status, "unknown benchmark script" in err) == (2, True)
     status, _, err = command("perf", "run", "everything")
     assert (status, "unknown benchmark script" in err) == (2, True)
 
