@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.prove.words import Teller, on_their_way
 from bench.timeline.moments import Moment, moment
 from smmucore.records import FAULT, OUTCOME_NAMES, RECORD_NAMES
-
-if TYPE_CHECKING:
-    from bench.prove.words import Teller
 
 #: Simulated ns of the machine: time stands still, so what stands for it is the number of steps.
 STILL = 0
@@ -151,7 +149,7 @@ def _at(teller: Teller, slot: int, fault: int) -> str:
     sim = teller.machine.sim
     if sim.slot_free[slot] <= STILL:
         return OUTCOME_NAMES[int(sim.faults[fault - 1].outcome)] if fault else ""
-    if any(int(sim.arrivals[k].slot) == slot for k in range(int(sim.clock.arrivals))):
+    if slot in on_their_way(sim):
         return ON_ITS_WAY
     if sim.slots[slot].stalled or any(int(bank.head) == slot for bank in sim.host.banks):
         return STALLED

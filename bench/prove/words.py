@@ -186,8 +186,7 @@ class Teller:
 
     def _flying(self, b: int, page: int) -> int:
         sim = self.machine.sim
-        for k in range(sim.clock.arrivals):
-            slot = int(sim.arrivals[sim.clock.first_arrival + k].slot)
+        for slot in on_their_way(sim):
             mine = sim.requesters[sim.slots[slot].requester].bank == b
             if mine and (not self.machine.bounds.uses_far or int(sim.slots[slot].iova) >> 12 == page):
                 return slot
@@ -241,6 +240,12 @@ _PHASES = {
     cpu.EXIT: "leaving",
     cpu.UNMASK: "ending",
 }
+
+
+def on_their_way(sim: Any) -> list[int]:
+    """Return the slots whose faults have not reached their bank, earliest first."""
+    first = int(sim.clock.first_arrival)
+    return [int(row.slot) for row in sim.arrivals[first : first + int(sim.clock.arrivals)]]
 
 
 def _fsr(value: int) -> str:
