@@ -51,6 +51,9 @@ from smmucore.streams import IN_BANK
 #: Rows of FAULT that a run begins with, at least and at most (128 MB).
 FEWEST_ROWS = 1024
 MOST_ROWS = 1 << 20
+#: Tables that a run begins with, beside those of what is mapped before it: 1 MB, 16 MB.
+FEWEST_TABLES = 256
+MOST_TABLES = 4096
 
 
 def build(setup: Setup) -> Sim:
@@ -80,9 +83,7 @@ def build(setup: Setup) -> Sim:
     lines = rows(LINE, nb)
     lines.last_unhandled = -NEVER
     channels = 2 * hw.tbus
-    mem = table_memory(
-        setup.spaces, 4096 + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped)
-    )
+    mem = table_memory(setup.spaces, _tables(setup))
     regimes, shadows = empty_tables(setup.spaces, mem), empty_tables(setup.spaces, mem)
     banks.format = [fsr_format(regime) for regime in regimes]
     for m in setup.premapped:
@@ -161,6 +162,16 @@ def build(setup: Setup) -> Sim:
         cost=host.cost,
         counters=record,
     )
+
+
+def _tables(setup: Setup) -> int:
+    """Return for how many tables there is room at first; a run doubles it when it is short.
+
+    Linux's spaces begin with one table each.  Others may begin with 16 of 64K, a stage 2 with its window.
+    """
+    plain = all(space.is_linux for space in setup.spaces)
+    first = FEWEST_TABLES + 4 * len(setup.spaces) if plain else MOST_TABLES
+    return first + sum(int(tables_needed(np.uint64(m.size))) for m in setup.premapped)
 
 
 def _fault_rows(setup: Setup) -> int:

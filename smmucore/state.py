@@ -94,7 +94,8 @@ class State:
             elif field.kind == RECORD:
                 if not isinstance(value, np.record) or value.dtype != field.of:
                     raise TypeError(f"{name}: expected a record of the declared dtype, found {value!r:.80}")
-                table.append(value.__array_interface__["data"][0])
+                # A view of the record; `__array_interface__` would spell the dtype out each time.
+                table.append(np.asarray(value).ctypes.data)
             else:
                 value = self._checked(name, field, value)
                 table += [value.ctypes.data, *value.shape]
@@ -109,7 +110,7 @@ class State:
         if not value.flags.c_contiguous or not value.flags.aligned:
             raise TypeError(f"{name}: expected a contiguous, aligned array")
         # A record array has one type for every view, and names its fields when the compiler is off.
-        return value.view(np.recarray) if field.of.names else value
+        return value.view(np.recarray) if field.of.names and type(value) is not np.recarray else value
 
     def replaced(self, **changes: Any) -> Any:
         """Return the same state with some fields changed."""
