@@ -13,6 +13,7 @@ import click
 
 from bench.answers import QUESTIONS
 from bench.cli import COMMANDS, cli
+from bench.policy_page import policy_page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "<!-- Printed from the code by `python -m bench.reference`: do not edit. -->\n"
@@ -105,7 +106,17 @@ def _columns(name: str, columns: Mapping[str, str]) -> str:
     return f"## {name}\n\n| column | meaning |\n| --- | --- |\n{rows}\n"
 
 
-PAGES = {"commands.md": commands, "questions.md": questions, "pandas.md": pandas}
+def policy_table() -> str:
+    """Return the page of all policies."""
+    return f"{MADE}\n{policy_page()}"
+
+
+PAGES = {
+    "commands.md": commands,
+    "questions.md": questions,
+    "pandas.md": pandas,
+    "policy-table.md": policy_table,
+}
 
 
 def main() -> None:

@@ -61,9 +61,9 @@ def show(name: str, client: str, policy_files: tuple[Path, ...], as_json: bool) 
     if as_json:
         print_json(_as_data(policy, caller))
         return
-    print_pairs([*_about(policy), _client(caller)])
+    print_pairs([*about(policy), _client(caller)])
     parts = listing(policy, caller)
-    _steps(f"handler, in the {_context(policy)}", parts.handler)
+    _steps(f"handler, in the {context_words(policy)}", parts.handler)
     if parts.worker:
         _steps(_WORKER, parts.worker)
     if parts.submit:
@@ -112,7 +112,7 @@ _SUBMIT = "submit, at the first frame at which stall may come back"
 def _heads(one: Policy, other: Policy, caller: Client) -> None:
     """Print what stands above the steps; what both have, once."""
     rows: list[tuple[str, str]] = []
-    for (what, left), (_, right) in zip(_about(one), _about(other), strict=True):
+    for (what, left), (_, right) in zip(about(one), about(other), strict=True):
         if left == right:
             rows.append((f"  {what}", left))
             continue
@@ -121,7 +121,7 @@ def _heads(one: Policy, other: Policy, caller: Client) -> None:
     print_pairs([*rows, (f"  {title}", text)])
 
 
-def _about(policy: Policy) -> list[tuple[str, str]]:
+def about(policy: Policy) -> list[tuple[str, str]]:
     """Return what stands above a policy's steps."""
     return [
         ("policy", f"{policy.id} {policy.name}"),
@@ -134,7 +134,7 @@ def _about(policy: Policy) -> list[tuple[str, str]]:
             f"on {_where(policy.stalls_where or policy.only_where)}" if policy.cfcfg else "on no hardware",
         ),
         ("is about", _where(policy.only_where)),
-        ("runs in the", _context(policy)),
+        ("runs in the", context_words(policy)),
     ]
 
 
@@ -154,7 +154,8 @@ def _where(second_fault: str) -> str:
     return f"hardware of second_fault={second_fault} alone" if second_fault else "any hardware but SMMUv3"
 
 
-def _context(policy: Policy) -> str:
+def context_words(policy: Policy) -> str:
+    """Return where a policy's handler runs."""
     return "hard interrupt" if policy.context == "hard" else "ONESHOT thread"
 
 
