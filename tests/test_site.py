@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,17 @@ def test_the_pages_name_every_command_and_every_question():
     assert all(
         q.text in questions and f"`smmubench answer {q.number}" in questions for q in QUESTIONS.values()
     )
+
+
+def test_every_test_that_the_validation_page_names_is_there():
+    text = (reference.DOCS / "validation.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    files = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "reference" not in path.relative_to(ROOT / "tests").parts  # of the second models alone
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert len(named) > 15 and named <= there
+    assert files and all((ROOT / path).is_file() for path in files)
