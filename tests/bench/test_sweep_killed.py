@@ -23,9 +23,9 @@ trace = "tiny.parquet"
 policy = ["P4", "P8", "P2", "P3"]
 hardware = ["mmu500", "ideal"]
 scenario = {each = "burst:n=3,gap={}us", from = 10, to = 29}
-seed = {from = 0, to = 9}
+seed = {from = 0, to = 19}
 """
-CELLS = 4 * 2 * 20 * 10
+CELLS = 4 * 2 * 20 * 20
 RUN = "import sys; from bench.cli import main; sys.argv[0] = 'smmubench'; main()"
 
 
@@ -70,7 +70,7 @@ def test_a_sweep_killed_at_twenty_random_moments_loses_nothing_and_does_nothing_
         # Every fifth time at any moment of the start; otherwise at any moment once rows land.
         if turn % 5:
             wait_for_rows(process, folder / "out" / ROWS)
-            time.sleep(chance.uniform(0, 0.6))
+            time.sleep(chance.uniform(0, 0.25))
         else:
             time.sleep(chance.uniform(0, 2))
         process.kill()
@@ -130,7 +130,7 @@ def workers(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_cluster_gives_the_rows_of_threads_and_a_worker_that_dies_is_replaced(folder, command, workers):
-    (folder / "small.toml").write_text(SPEC.replace("to = 29}", "to = 12}").replace("to = 9}", "to = 3}"))
+    (folder / "small.toml").write_text(SPEC.replace("to = 29}", "to = 12}").replace("to = 19}", "to = 3}"))
     killed = []
 
     def strike():
@@ -191,7 +191,7 @@ def test_a_cell_that_kills_every_worker_is_recorded_and_no_other_is_lost_with_it
     from distributed.diagnostics.plugin import WorkerPlugin
 
     (folder / "small.toml").write_text(
-        SPEC.replace("to = 29}", "to = 12}").replace("to = 9}", "to = 3}").replace(', "ideal"]', "]")
+        SPEC.replace("to = 29}", "to = 12}").replace("to = 19}", "to = 3}").replace(', "ideal"]', "]")
     )
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     plugin = type("DeadlyPlugin", (Deadly, WorkerPlugin), {})()
