@@ -14,10 +14,10 @@ NAMES = (*PERCENTILES, "max")
 
 def of_histogram(counts: Any, highest: int) -> dict[str, int]:
     """Return the percentiles of a latency histogram, ns; zeros without samples."""
-    from smmucore.histogram import percentile  # noqa: PLC0415  (it imports numba)
+    from smmucore.histogram import percentiles  # noqa: PLC0415  (it imports numba)
 
-    found = {name: percentile(counts, percent, highest) for name, percent in PERCENTILES.items()}
-    return {**found, "max": highest}
+    found = percentiles(counts, list(PERCENTILES.values()), highest)
+    return {**dict(zip(PERCENTILES, found, strict=True)), "max": highest}
 
 
 def of_samples(samples: Sequence[int] | Any) -> dict[str, int]:

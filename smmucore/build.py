@@ -94,13 +94,13 @@ def build(setup: Setup) -> Sim:
     can_be_calm = np.unique(requesters.tbu).size == 1 and not requesters.route.any()
     clock, record = rows(CLOCK, 1)[0], rows(COUNTERS, 1)[0]
     clock.pause = NEVER
-    caches = mmu(hw.caches, owners_of(setup.spaces, regimes))
+    owned = owners_of(setup.spaces, regimes)
     host = Host(
         contexts=contexts,
         lines=lines,
         banks=banks,
         sites=rows(RATELIMIT, SITES),
-        steps=plan.steps,
+        steps=plan.steps.copy(),
         plan=one(
             PLAN,
             threaded=setup.policy.context == "threaded",
@@ -133,8 +133,8 @@ def build(setup: Setup) -> Sim:
     slots.channel = np.arange(slots.size) // hw.slots
     return Sim(
         host=host,
-        mmu=caches,
-        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owners_of(setup.spaces, shadows)),
+        mmu=mmu(hw.caches, owned),
+        pager=mmu(Caches(walk=(NONE, NONE, NONE)), owned),
         mem=mem,
         regimes=regimes,
         shadows=shadows,
@@ -147,7 +147,7 @@ def build(setup: Setup) -> Sim:
         arrivals=rows(ARRIVAL, channels * hw.slots + 1),
         requesters=requesters,
         requester_banks=np.array(requesters.bank, np.int64),
-        kinds=np.array([kind_of(caches.owners[bank]) for bank in requesters.bank], np.uint64),
+        kinds=np.array([kind_of(owned[bank]) for bank in requesters.bank], np.uint64),
         stages=stages(),
         kept_slot_free=np.zeros(channels * hw.slots, np.int64),
         kept_walk_free=np.zeros(hw.walk_slots, np.int64),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -41,24 +43,24 @@ def highest_of(bucket: int) -> int:
     return ((bucket % SUB + SUB + 1) << octave) - 1
 
 
-def percentile(counts: Any, percent: float, highest: int) -> int:
-    """Return the latency that `percent` of the samples do not exceed.
+def percentiles(counts: Any, percents: Sequence[float], highest: int) -> list[int]:
+    """Return the latencies that so many percent of the samples do not exceed.
 
     Parameters
     ----------
     counts : ndarray of int64, shape (BUCKETS,)
-    percent : float
+    percents : sequence of float
     highest : int
-        The exact maximum, which caps the answer.
+        The exact maximum, which caps the answers.
 
     Returns
     -------
-    int
+    list of int
         ns, high by at most 1/64; 0 without samples.
     """
-    total = int(counts.sum())
+    up_to = np.cumsum(counts)
+    total = int(up_to[-1])
     if total == 0:
-        return 0
-    rank = max(1, int(np.ceil(total * percent / 100 - 1e-9)))
-    bucket = int(np.searchsorted(np.cumsum(counts), rank))
-    return min(highest_of(bucket), highest)
+        return [0] * len(percents)
+    ranks = [max(1, ceil(total * percent / 100 - 1e-9)) for percent in percents]
+    return [min(highest_of(bucket), highest) for bucket in np.searchsorted(up_to, ranks).tolist()]

@@ -17,7 +17,7 @@ from smmucore.leaf import GLOBAL, NEED_PRIVILEGED, NEED_UNPRIVILEGED, size_of
 from smmucore.records import one, rows
 from smmucore.regime import AARCH64_S2, NESTED, has_halves_format
 from smmucore.registers import FSR_PF
-from smmucore.shapes import Caches
+from smmucore.shapes import NONE, Caches, Shape
 from smmucore.state import State, array, part, record
 from smmucore.tablecache import WALKED, enter_tables
 from smmucore.tlb import Cache, cache
@@ -148,12 +148,17 @@ def _tops(regimes: Any, vmids: Sequence[int]) -> dict[tuple[int, bool], int]:
 
 def mmu(caches: Caches, owned: Any) -> Mmu:
     """Return empty caches for banks with these OWNER rows."""
+    absent = cache(NONE)
+
+    def present(shape: Shape) -> Cache:
+        return absent if shape == NONE else cache(shape)
+
     return Mmu(
         utlb=cache(caches.utlb, units=caches.tbus),
         tlb=cache(caches.tlb),
-        **{f"walk{d}": cache(shape) for d, shape in enumerate(caches.walk)},
-        **{f"stage2_walk{d}": cache(shape) for d, shape in enumerate(caches.stage2_walk)},
-        ipa=cache(caches.ipa),
+        **{f"walk{d}": present(shape) for d, shape in enumerate(caches.walk)},
+        **{f"stage2_walk{d}": present(shape) for d, shape in enumerate(caches.stage2_walk)},
+        ipa=present(caches.ipa),
         owners=owned,
         trail=np.zeros((2, 4), np.uint64),
         walked=one(WALKED, common=(1 << 64) - 1)[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from smmucore.clients import Client
@@ -70,8 +71,9 @@ def report_argument(policy: Policy, client: Client) -> int:
     return flags | dumping << 8 | plain
 
 
+@lru_cache(maxsize=256)
 def program(policy: Policy, client: Client) -> Program:
-    """Flatten `policy` with `client` into records."""
+    """Flatten `policy` with `client` into records, which are read-only."""
     parts = listing(policy, client)
     steps = (*parts.handler, *parts.worker, *parts.submit)
     flat = rows(STEP, len(steps))
@@ -84,6 +86,7 @@ def program(policy: Policy, client: Client) -> Program:
         if steps[k].op == READ_OTHER and steps[k].when & IF_NOT_DUMPED == 0:
             if steps[k + 1].op == READ_OTHER and steps[k + 1].when == steps[k].when:
                 flat[k].more = flat[k + 1].more + 1
+    flat.flags.writeable = False
     return Program(
         flat,
         0,

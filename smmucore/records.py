@@ -7,6 +7,7 @@ are int64 but for addresses, which are uint64.  Times are ns.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -351,12 +352,19 @@ RATELIMIT = np.dtype([("begun", "i8"), ("printed", "i8"), ("missed", "i8"), ("op
 
 def rows(dtype: np.dtype[Any], count: int) -> Any:
     """Return `count` zeroed records of `dtype` as a record array."""
-    return np.zeros(count, dtype).view(np.recarray)
+    return np.zeros(count, _record(dtype)).view(np.recarray)
+
+
+@cache
+def _record(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `dtype` with records for scalars, as a record array has: its view need not make it."""
+    return np.dtype((np.record, dtype))
 
 
 def one(dtype: np.dtype[Any], **values: int) -> Any:
     """Return an array of one record with the given fields set."""
     made = rows(dtype, 1)
+    row = made[0]
     for name, value in values.items():
-        made[0][name] = value
+        row[name] = value
     return made

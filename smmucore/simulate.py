@@ -197,7 +197,7 @@ def _finish(setup: Setup, sim: Sim, status: int) -> Outcome:
     pending = np.flatnonzero(sim.slot_free == NEVER)
     counters.transactions_pending = pending.size
     counters.watchdogs += _overdue(sim, pending, now)
-    totals = {name: int(counters[name]) for name in NAMES}
+    totals = dict(zip(NAMES, counters.item(), strict=True))
     check(totals)
     return Outcome(
         counters=totals,

@@ -11,6 +11,7 @@ kernel that takes a state is compiled once, and found in the cache by the next p
 
 from __future__ import annotations
 
+from ctypes import addressof, c_char
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -60,6 +61,13 @@ def part(cls: type[State]) -> Any:
     return Field(PART, cls, 0)
 
 
+def _address(value: Any) -> int:
+    """Return where an array lies: `ctypes.data`, in a third of its time."""
+    if value.size and value.flags.writeable:
+        return addressof(c_char.from_buffer(value))
+    return int(value.ctypes.data)
+
+
 class State:
     """Base of the states; see the module.  Fields are set once, in their order or by name.
 
@@ -78,28 +86,31 @@ class State:
             delattr(cls, name)
 
     def __init__(self, *ordered: Any, **named: Any) -> None:
-        values = {**dict(zip(self.fields, ordered, strict=False)), **named}
-        if len(ordered) + len(named) != len(self.fields) or values.keys() != self.fields.keys():
-            wrong = sorted(values.keys() ^ self.fields.keys())
+        given = len(ordered) + len(named)
+        if ordered:
+            named = {**dict(zip(self.fields, ordered, strict=False)), **named}
+        if given != len(self.fields) or named.keys() != self.fields.keys():
+            wrong = sorted(named.keys() ^ self.fields.keys())
             raise TypeError(
                 f"{type(self).__name__}: expected every field once, found wrong {', '.join(wrong)}"
             )
         table: list[int] = []
+        own = vars(self)
         for name, field in self.fields.items():
-            value = values[name]
-            if field.kind == PART:
+            value = named[name]
+            if field.kind == ARRAY:
+                value = self._checked(name, field, value)
+                table.append(_address(value))
+                table += value.shape
+            elif field.kind == PART:
                 if type(value) is not field.of:
                     raise TypeError(f"{name}: expected a {field.of.__name__}, found {type(value).__name__}")
                 table.append(value.address)
-            elif field.kind == RECORD:
+            else:
                 if not isinstance(value, np.record) or value.dtype != field.of:
                     raise TypeError(f"{name}: expected a record of the declared dtype, found {value!r:.80}")
-                # A view of the record; `__array_interface__` would spell the dtype out each time.
-                table.append(np.asarray(value).ctypes.data)
-            else:
-                value = self._checked(name, field, value)
-                table += [value.ctypes.data, *value.shape]
-            setattr(self, name, value)
+                table.append(_address(np.asarray(value)))  # a view
+            own[name] = value
         self._table = np.array(table, np.int64)
         self.address = int(self._table.ctypes.data)
 
@@ -107,10 +118,11 @@ class State:
     def _checked(name: str, field: Field, value: Any) -> Any:
         if not isinstance(value, np.ndarray) or value.dtype != field.of or value.ndim != field.ndim:
             raise TypeError(f"{name}: expected {field.of} of {field.ndim} dimensions, found {value!r:.80}")
-        if not value.flags.c_contiguous or not value.flags.aligned:
+        flags = value.flags
+        if not flags.c_contiguous or not flags.aligned:
             raise TypeError(f"{name}: expected a contiguous, aligned array")
         # A record array has one type for every view, and names its fields when the compiler is off.
-        return value.view(np.recarray) if field.of.names and type(value) is not np.recarray else value
+        return value.view(np.recarray) if type(value) is not np.recarray and field.of.names else value
 
     def replaced(self, **changes: Any) -> Any:
         """Return the same state with some fields changed."""

@@ -10,7 +10,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from smmucore.histogram import BUCKETS, SUB, bucket_of, highest_of, percentile
+from smmucore.histogram import BUCKETS, SUB, bucket_of, highest_of, percentiles
 
 PERCENTS = (1, 10, 25, 50, 75, 90, 99, 99.9, 99.99, 100)
 
@@ -44,9 +44,9 @@ def check(samples: np.ndarray) -> None:
     highest = int(samples.max())
     for percent in PERCENTS:
         exact = exact_percentile(samples, percent)
-        found = percentile(counts, percent, highest)
+        found = percentiles(counts, [percent], highest)[0]
         assert exact <= found <= exact + exact / 64, (percent, exact, found)
-    assert percentile(counts, 100, highest) == highest
+    assert percentiles(counts, [100], highest)[0] == highest
     # Where numpy's rank is exact, it is numpy's answer that is held.
     for percent in (25, 50, 75):
         assert exact_percentile(samples, percent) == np.percentile(samples, percent, method="inverted_cdf")
@@ -70,7 +70,7 @@ def test_below_64_ns_a_percentile_is_exact() -> None:
     counts = counted(samples)
     for percent in PERCENTS:
         exact = exact_percentile(samples, percent)
-        assert percentile(counts, percent, 63) == exact
+        assert percentiles(counts, [percent], 63)[0] == exact
     assert [bucket_of(ns) for ns in range(64)] == list(range(64))
 
 
@@ -98,8 +98,8 @@ def test_what_is_too_long_for_the_histogram_stays_in_its_last_bucket() -> None:
 def test_the_exact_maximum_caps_a_percentile() -> None:
     counts = counted(np.array([1000]))
     assert highest_of(int(bucket_of(1000))) > 1000
-    assert percentile(counts, 50, 1000) == 1000
+    assert percentiles(counts, [50], 1000)[0] == 1000
 
 
 def test_without_samples_a_percentile_is_zero() -> None:
-    assert percentile(np.zeros(BUCKETS, np.int64), 99, 0) == 0
+    assert percentiles(np.zeros(BUCKETS, np.int64), [99], 0)[0] == 0
