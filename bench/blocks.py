@@ -188,6 +188,11 @@ class _Maker:
         return found
 
 
+def bytes_of(made: Events) -> int:
+    """Return how much memory a run's events take."""
+    return sum(int(getattr(made, name).nbytes) for name in made.fields)
+
+
 def duration_ns(summary: Summary, pace: int | None) -> int:
     """Return the intended time of the last event of the paced trace."""
     return summary.last_ns if pace is None else summary.accesses * pace

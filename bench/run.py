@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from bench import stats, tbus
-from bench.blocks import Recipe, Source, events, row_of
+from bench.blocks import Recipe, Source, bytes_of, events, row_of
 from bench.errors import UsageError
 from bench.inject import Injection, inject, plain
+from bench.kept import Kept
 from bench.scenario import Scenario
 from smmucore import clients, policies
 from smmucore.clients import Client
@@ -114,15 +114,13 @@ class Row:
         }
 
 
-#: Traces of at most so many events are kept paced, too: 49 bytes each.
-KEEP_PACED = 1 << 18
+#: Events of runs are kept as long as they take no more bytes together: three and a half million events.
+KEEP_PACED = 128 << 20
+_PACED: Kept[tuple[Events, ...]] = Kept(KEEP_PACED, lambda blocks: sum(map(bytes_of, blocks)))
 
 #: Makespans without a scenario, by trace, hardware, costs and pace.  A sweep over costs has any number of
-#: them: the oldest are forgotten.
-_FAULTFREE: dict[Any, int] = {}
-_LOCKS: dict[Any, Lock] = {}
-_LOCK = Lock()
-_FAULTFREE_MOST = 4096
+#: them: those asked for longest ago are forgotten.
+_FAULTFREE: Kept[int] = Kept(4096)
 
 
 class Runner:
@@ -131,9 +129,6 @@ class Runner:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.injection = tbus.place(inject(case.source, case.scenario, case.pace, case.seed), case.tbus)
-        # A list, so that runners of the same case with other costs share it.
-        self._paced: list[Sequence[Events]] = []
-        self._pacing = Lock()
 
     def with_costs(self, costs: Profile) -> Runner:
         """Return a runner of the same case with other costs: what the scenario injects is the same."""
@@ -191,33 +186,23 @@ class Runner:
             tuple(case.tbus.items()),
             (tuple(case.costs.drawn.items()), case.seed) if case.costs.drawn else (),
         )
-        with _LOCK:
-            lock = _LOCKS.setdefault(key, Lock())
-        with lock:
-            known = _FAULTFREE.get(key)
-            if known is None:
-                mine = {name: tbu for name, tbu in case.tbus.items() if name != tbus.HEARTBEAT}
-                made = tbus.place(plain(case.source, case.pace), mine)
-                quiet = policies.find("v3-terminate" if hardware.events else "P1")
-                outcome = self._simulate(made, quiet, clients.find("none"), hardware)
-                known = outcome.counters["makespan_ns"]
-                with _LOCK:
-                    _FAULTFREE[key] = known
-                    while len(_FAULTFREE) > _FAULTFREE_MOST:
-                        oldest = next(iter(_FAULTFREE))
-                        del _FAULTFREE[oldest]
-                        _LOCKS.pop(oldest, None)
-        return known
+        return _FAULTFREE.get(key, lambda: self._makespan(hardware))
+
+    def _makespan(self, hardware: Hardware) -> int:
+        case = self.case
+        mine = {name: tbu for name, tbu in case.tbus.items() if name != tbus.HEARTBEAT}
+        made = tbus.place(plain(case.source, case.pace), mine)
+        quiet = policies.find("v3-terminate" if hardware.events else "P1")
+        outcome = self._simulate(made, quiet, clients.find("none"), hardware)
+        return outcome.counters["makespan_ns"]
 
     def _events(self, made: Injection) -> Iterable[Events]:
-        """Return the events of a run; those of the scenario are kept if they are few."""
+        """Return the events of a run; those of a small trace are kept for the next that has the same."""
         source = self.case.source
-        if made is not self.injection or source.trace.rows > KEEP_PACED:
+        if not source.kept:
             return events(source, made.recipe)
-        with self._pacing:
-            if not self._paced:
-                self._paced.append(tuple(events(source, made.recipe)))
-        return self._paced[0]
+        key = source.trace.sha256, made.recipe
+        return _PACED.get(key, lambda: tuple(events(source, made.recipe)))
 
     def _simulate(
         self,

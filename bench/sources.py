@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: What `bench.run` is made of, in this room; a test compares it with what it imports.
 MODULES = (
-    "blocks", "inject", "readonly", "run", "scenario", "spaces", "stats", "summary", "tbus", "units",
+    "blocks", "inject", "kept", "readonly", "run", "scenario", "spaces", "stats", "summary", "tbus", "units",
     "vanish", "wild",
 )  # fmt: skip
 

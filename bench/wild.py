@@ -97,9 +97,11 @@ def _between(spans: Any, end: int) -> Holes:
     return Holes(first[some], behind - room[some], pages)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wild:
     """Strays: behind every access whose hash is below `below` of 2**64, to a page in the holes of its space.
+
+    Two are never equal: the holes are large.
 
     Attributes
     ----------

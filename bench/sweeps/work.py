@@ -3,61 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any
 
 from bench.blocks import Source
 from bench.errors import UsageError
+from bench.kept import Kept
 from bench.run import Case, Runner
 from bench.sources import model_hash
-from bench.sweeps.plan import Cell, Plan, TraceFile
+from bench.sweeps.plan import AXES, Cell, Plan, TraceFile
 from traces.errors import TraceError
 from traces.reader import open_trace
 
 DONE = "done"
 FAILED = "failed"
 
+HARDWARE, POLICY = AXES.index("hardware"), AXES.index("policy")
+
 #: Scenarios played on traces that are kept prepared: neighbouring cells share one.
 KEEP_RUNNERS = 8
-
-_T = TypeVar("_T")
 
 
 class StrangerError(UsageError):
     """A process whose sources are not those that the sweep was planned with."""
 
 
-class _Kept:
-    """The last few of some things that are dear to make; each is made once, whoever asks first."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._made: OrderedDict[Any, list[Any]] = OrderedDict()
-        self._locks: dict[Any, Lock] = {}
-        self._lock = Lock()
-
-    def get(self, key: Any, make: Callable[[], _T]) -> _T:
-        """Return what is kept under `key`, made by `make` if it is not."""
-        with self._lock:
-            lock = self._locks.setdefault(key, Lock())
-        with lock:
-            found = self._made.get(key)
-            if found is None:
-                found = [make()]
-            with self._lock:
-                self._made[key] = found
-                self._made.move_to_end(key)
-                while len(self._made) > self.most:
-                    oldest, _ = self._made.popitem(last=False)
-                    self._locks.pop(oldest, None)
-        made: _T = found[0]
-        return made
-
-
 class Workshop:
-    """Computes the cells of a plan in this process.
+    """Computes the cells of a plan in this process, with the scenarios of `keep` at hand.
 
     Raises
     ------
@@ -65,12 +37,17 @@ class Workshop:
         This process has other sources of the model than the plan.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, keep: int = KEEP_RUNNERS) -> None:
         if plan.model != model_hash():
             raise StrangerError("other sources of the model", "worker", plan.model, model_hash())
         self.plan = plan
-        self._sources = _Kept(len(plan.trace))
-        self._runners = _Kept(KEEP_RUNNERS)
+        self._sources: Kept[Source] = Kept(len(plan.trace))
+        self._runners: Kept[Runner] = Kept(keep)
+
+    def prepare(self, cell: Cell) -> None:
+        """Make what this cell shares with those of other policies; its row will tell what is wrong."""
+        with suppress(Exception):
+            self._runner_of(cell).faultfree(self.plan.hardware[cell[HARDWARE]])
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Compute a cell; whatever goes wrong is recorded in its row.
@@ -93,15 +70,18 @@ class Workshop:
         return {**row, "status": DONE, **made}
 
     def _row(self, cell: Cell) -> dict[str, Any]:
-        trace, scenario, seed, cost, client, chip, policy = cell
         plan = self.plan
-        base = self._runners.get((trace, scenario, seed), lambda: self._runner(trace, scenario, seed))
-        runner = base.varied(plan.cost[cost].profile, plan.client[client])
-        found = runner.run(plan.policy[policy], plan.hardware[chip]).to_json()
+        policy, hardware = plan.policy[cell[POLICY]], plan.hardware[cell[HARDWARE]]
+        found = self._runner_of(cell).run(policy, hardware).to_json()
         row: dict[str, Any] = {"verdict": found["verdict"], "end_ns": found["end_ns"], **found["counters"]}
         for name in ("latency_ns", "latency_issue_ns", "fault_ns", "heartbeat_ns", "global_fault"):
             row.update({f"{name}.{key}": value for key, value in (found[name] or {}).items()})
         return {**row, "streams": json.dumps(found["streams"])}
+
+    def _runner_of(self, cell: Cell) -> Runner:
+        trace, scenario, seed, cost, client, *_ = cell
+        base = self._runners.get((trace, scenario, seed), lambda: self._runner(trace, scenario, seed))
+        return base.varied(self.plan.cost[cost].profile, self.plan.client[client])
 
     def _runner(self, trace: int, scenario: int, seed: int) -> Runner:
         plan = self.plan

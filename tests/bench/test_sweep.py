@@ -143,9 +143,9 @@ def test_failed_cells_are_computed_again_only_when_asked_and_then_once(command, 
 def test_a_trace_that_changes_under_the_sweep_fails_its_cells(command, spec, monkeypatch):
     real = Workshop.__init__
 
-    def later(self, plan):
+    def later(self, plan, **named):
         save(spec.parent / "tiny.parquet", tiny_events(rounds=31))
-        real(self, plan)
+        real(self, plan, **named)
 
     monkeypatch.setattr(Workshop, "__init__", later)
     assert command("sweep", spec)[0] == 1
