@@ -48,7 +48,7 @@ from smmucore.staged import kind_of
 from smmucore.stages import stages
 from smmucore.streams import IN_BANK
 
-#: Rows of FAULT that a run begins with, at least and at most (128 MB).
+#: Rows of FAULT that a run begins with, at least and at most (96 MB).
 FEWEST_ROWS = 1024
 MOST_ROWS = 1 << 20
 #: Tables that a run begins with, beside those of what is mapped before it: 1 MB, 16 MB.

@@ -95,20 +95,13 @@ def offer_event(sim, ev, at, t):
     offer(sim, t, ch, ev.iova[at], need, ev.t[at], requester, flags, NO_DEADLINE)
 
 
-@kernel
+@inlined
 def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     """An access arrives at its channel at `t`: it issues at once if it can, else it queues."""
     channel = sim.channels[ch]
     if sim.host.plan.sleeps_after != 0 and is_asleep(sim.host.plan, sim.clock, t):
         wake_up(sim, t)
     sim.clock.accesses += 1
-    serial = sim.clock.accesses
-    retry = t
-    if channel.length == 0 and channel.ready <= t:
-        retry = issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial)
-        if retry == ISSUED:
-            channel.ready = t + sim.hw.accept
-            return
     place = channel.first + channel.length
     if place >= sim.hw.fifo_depth:
         place -= sim.hw.fifo_depth
@@ -119,21 +112,24 @@ def offer(sim, t, ch, iova, need, intended, requester, flags, deadline):
     row.requester = requester
     row.access = flags
     row.deadline = deadline
-    row.serial = serial
+    row.serial = sim.clock.accesses
     if channel.length == 0:
+        retry = t
+        if channel.ready <= t:
+            retry = issue(sim, t, ch, row)
+            if retry == ISSUED:
+                channel.ready = t + sim.hw.accept
+                return
         channel.try_at = max(retry, channel.ready)
     channel.length += 1
     sim.clock.queued += 1
 
 
-@kernel
+@inlined
 def issue_head(sim, ch, t):
     """Try to issue the head of a channel's queue."""
     channel = sim.channels[ch]
-    row = sim.queues[ch, channel.first]
-    retry = issue(
-        sim, t, ch, row.iova, row.need, row.intended, row.requester, row.access, row.deadline, row.serial
-    )
+    retry = issue(sim, t, ch, sim.queues[ch, channel.first])
     if retry != ISSUED:
         channel.try_at = retry
         if channel.wants_slot == 0:

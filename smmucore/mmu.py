@@ -161,7 +161,7 @@ def mmu(caches: Caches, owned: Any) -> Mmu:
         ipa=present(caches.ipa),
         owners=owned,
         trail=np.zeros((2, 4), np.uint64),
-        walked=one(WALKED, common=(1 << 64) - 1)[0],
+        walked=one(WALKED, common=(1 << 64) - 1, fills=1)[0],
     )
 
 
@@ -285,6 +285,7 @@ def walk_and_fill(mmu, mem, regime, tbu, bank, iova, need):
     if fault == 0:
         enter_tables(mmu)
         mmu.walked.common &= leaf
+        mmu.walked.fills += 1
         va = input_address(owner, iova)
         mmu.walked.tlb_slot = fill(mmu.tlb, ONLY, owner, va, leaf, AT_ONCE)
         mmu.walked.utlb_slot = fill(mmu.utlb, tbu, owner, va, leaf, AT_ONCE)

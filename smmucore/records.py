@@ -2,7 +2,7 @@
 
 Every mutable thing of the model is a row of one of these dtypes, kept in a record array and handed
 to the rules one row at a time: a rule sees a bank, a context, a counter set, and no more.  Integers
-are int64 but for addresses, which are uint64.  Times are ns.
+are int64 but for addresses, which are uint64, and what is small in the many rows of FAULT.  Times are ns.
 """
 
 from __future__ import annotations
@@ -190,6 +190,7 @@ CHANNEL = np.dtype(
         ("ready", "i8"),  # the previous issue + `accept`
         ("try_at", "i8"),  # when the head may issue; NEVER while nothing is known to free it
         ("wants_slot", "i8"),  # no slot was free for the head at the last try
+        ("missed", "i8"),  # WALKED `fills` when the head was found in no TLB; 0: it has not been looked for
         ("cursor", "i8"),  # where the search for a free slot begins
     ],
     align=True,
@@ -231,10 +232,12 @@ GLOBAL = np.dtype([("sgfar", "u8"), ("sgfsr", "i8"), ("sgfsynr0", "i8"), ("sgfsy
 FAULT = np.dtype(
     [
         ("iova", "u8"),
-        ("bank", "i8"),
-        ("stream", "i8"),
-        ("fsr_bits", "i8"),
-        ("fsynr0", "i8"),
+        ("stream", "u4"),
+        ("fsr_bits", "u4"),
+        ("fsynr0", "u4"),
+        ("bank", "u1"),
+        ("record", "u1"),
+        ("outcome", "u1"),
         ("t_intended", "i8"),
         ("t_issued", "i8"),
         ("t_arrived", "i8"),
@@ -244,8 +247,6 @@ FAULT = np.dtype(
         ("t_handler_end", "i8"),
         ("t_resumed", "i8"),
         ("t_retired", "i8"),
-        ("record", "i8"),
-        ("outcome", "i8"),
     ],
     align=True,
 )

@@ -31,6 +31,7 @@ WALKED = np.dtype(
         ("last", "i8"),
         ("tlb_slot", "i8"),  # where its translation went
         ("utlb_slot", "i8"),
+        ("fills", "i8"),  # 1, and a walk more that has filled the TLBs, or a block
         ("common", "u8"),  # rights that every translation in the TLBs gives
     ],
     align=True,

@@ -36,15 +36,18 @@ def free_slot(sim, ch, t):
 def earliest(times):
     """Return (index of the smallest, the smallest)."""
     best = 0
+    least = times[0]
     for k in range(1, times.size):
-        if times[k] < times[best]:
+        here = times[k]
+        if here < least:
+            least = here
             best = k
-    return best, times[best]
+    return best, least
 
 
 @kernel
-def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
-    """Try to issue an access on channel `ch` at `t`; `serial` counts accesses in order of arrival.
+def issue(sim, t, ch, access):
+    """Try to issue `access`, a WAITING row, on channel `ch` at `t`.
 
     Returns
     -------
@@ -57,21 +60,28 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
         _, when = earliest(sim.slot_free[ch * count : (ch + 1) * count])
         sim.channels[ch].wants_slot = 1
         return when
-    sim.channels[ch].wants_slot = 0
-    who = sim.requesters[requester]
+    channel = sim.channels[ch]
+    channel.wants_slot = 0
+    who = sim.requesters[access.requester]
     if who.route != IN_BANK:
-        pass_by(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
+        pass_by(sim, t, slot, access)
         return ISSUED
     bank = sim.host.banks[who.bank]
     counters = sim.counters
     admission = rules.admit(bank, sim.hw)
     if admission == rules.PROCEED:
-        source, leaf, ready = look_up(sim.mmu, who.tbu, who.bank, iova)
+        fills = sim.mmu.walked.fills
+        if channel.missed == fills:  # nothing has come since that could make it a hit
+            source, leaf, ready = MISS, U0, np.int64(0)
+        else:
+            source, leaf, ready = look_up(sim.mmu, who.tbu, who.bank, access.iova)
         if source == MISS:
             walker, when = earliest(sim.walk_free[who.tbu])
             if when > t:
+                channel.missed = fills
                 return when
-    occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
+    channel.missed = 0
+    occupy(sim, t, slot, access)
     if admission == rules.HOLD:
         counters.collateral += 1
         sim.clock.open += 1
@@ -88,33 +98,33 @@ def issue(sim, t, ch, iova, need, intended, requester, flags, deadline, serial):
 
 
 @inlined
-def occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial):
+def occupy(sim, t, slot, access):
     """Put an access that issues at `t` into its slot."""
     sim.counters.accesses += 1
     row = sim.slots[slot]
-    row.iova = iova
-    row.need = need
-    row.intended = intended
+    row.iova = access.iova
+    row.need = access.need
+    row.intended = access.intended
     row.issued = t
-    row.requester = requester
-    row.access = flags
-    row.deadline = deadline
+    row.requester = access.requester
+    row.access = access.access
+    row.deadline = access.deadline
     row.fault = 0
     row.retries = 0
-    row.serial = serial
+    row.serial = access.serial
 
 
 @kernel
-def pass_by(sim, t, slot, iova, need, intended, requester, flags, deadline, serial):
+def pass_by(sim, t, slot, access):
     """End an access that belongs to no bank: it bypasses, or a global fault terminates it (H1)."""
-    occupy(sim, t, slot, iova, need, intended, requester, flags, deadline, serial)
-    who = sim.requesters[requester]
+    occupy(sim, t, slot, access)
+    who = sim.requesters[access.requester]
     if who.route == BYPASS:
         sim.counters.bypassed += 1
         complete(sim, slot, t + sim.cost.utlb_hit)
         return
     sim.counters.global_faults += 1
-    rules.global_fault(sim.global_fault, who.route, iova, flags, who.stream)
+    rules.global_fault(sim.global_fault, who.route, access.iova, access.access, who.stream)
     terminate(sim, slot, t)
 
 
