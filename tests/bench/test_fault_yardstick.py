@@ -83,7 +83,7 @@ def test_each_target_is_printed_beside_its_figure(capsys: pytest.CaptureFixture[
 def test_json_has_every_round_of_every_load(capsys: pytest.CaptureFixture[str]) -> None:
     assert faults.main([*TINY, "--json"]) == 0
     loads = json.loads(capsys.readouterr().out)
-    assert [load["load"] for load in loads] == ["storm", "longer", "multi", "hits", "rows", "grid", "others"]
+    assert [load["load"] for load in loads] == ["storm", "longer", "rows", "multi", "hits", "grid", "others"]
     assert {len(load["s"]) for load in loads} == {2}
     assert all(load["counts"][load["of"]] > 0 for load in loads)
 
