@@ -15,7 +15,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-stages perf-decode perf-faults perf-sweep docs notebooks pins clean distclean
+.PHONY: help setup demo test lint format perf-yardstick perf-memory perf-compile perf-instructions perf-stages perf-decode perf-faults perf-sweep docs notebooks pins clean distclean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -51,6 +51,9 @@ perf-yardstick: setup ## time our replay against the same machine in C++ (needs 
 
 perf-compile: setup ## time the compilation of every kernel, from cold and from the cache
 	@$(BIN)/python -m bench.yardstick.compilation
+
+perf-instructions: setup ## count the instructions of an access, ours and C++'s (needs g++, Linux, x86-64, minutes)
+	@$(BIN)/python -m bench.yardstick.instructions $(ARGS)
 
 perf-stages: setup ## time each stage of a block's replay
 	@$(BIN)/python -m bench.yardstick.stages

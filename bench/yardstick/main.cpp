@@ -1,9 +1,12 @@
 // yardstick TRACE REPEATS: run every variant over a file of uint64 IOVAs, alternately; print JSON.
+// yardstick TRACE VARIANT LAST: run one variant, with a SIGUSR1 before and behind the last so many (steps.cpp).
 //
 // The tables map 2^20 pages of 4 KiB from IOVA 0 on, to PAs drawn by a xorshift64 (traces.py draws the same).
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -77,12 +80,25 @@ void print(const char* variant, const Result& result, bool addresses, const char
   std::printf("}%s\n", after);
 }
 
+// Run all but the last `last` accesses, then those between two signals.
+template <typename Run>
+int marked(const std::vector<u64>& iova, std::size_t last, Run run) {
+  Counts counts;
+  const std::size_t first = iova.size() - last;
+  run(iova.data(), first, counts);
+  std::raise(SIGUSR1);
+  run(iova.data() + first, last, counts);
+  std::raise(SIGUSR1);
+  return counts.faults != 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const int repeats = argc == 3 ? std::atoi(argv[2]) : 0;
-  if (repeats < 1) {
-    std::fprintf(stderr, "usage: yardstick TRACE REPEATS\n");
+  const std::size_t last = argc == 4 ? std::strtoul(argv[3], nullptr, 10) : 0;
+  if (repeats < 1 && last < 1) {
+    std::fprintf(stderr, "usage: yardstick TRACE REPEATS | yardstick TRACE VARIANT LAST\n");
     return 2;
   }
   std::vector<u64> iova;
@@ -94,6 +110,18 @@ int main(int argc, char** argv) {
   const auto caches = std::make_unique<Caches>();
   const auto staged = std::make_unique<Staged>();
   const auto counting = std::make_unique<Counting>();
+  if (last > 0) {
+    caches->clear();
+    counting->clear();
+    if (last > iova.size()) return 2;
+    if (std::strcmp(argv[2], "plain") == 0) {
+      return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { run_plain(at, n, tables, *caches, c); });
+    }
+    if (std::strcmp(argv[2], "staged") == 0) {
+      return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { staged->run(at, n, tables, *caches, c); });
+    }
+    return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { counting->run(at, n, tables, c); });
+  }
   Result plain_result, staged_result, counting_result;
   for (int repeat = 0; repeat < repeats; ++repeat) {
     caches->clear();
