@@ -106,7 +106,7 @@ def _kernels() -> Iterator[Finding]:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         yield Finding("kernels", "compiled", f"yes, {three_digits(size / 1e6)} MB")
     else:
-        yield Finding("kernels", "compiled", "not yet", NOTE, "the first run takes about 40 s more, once")
+        yield Finding("kernels", "compiled", "not yet", NOTE, "the first run takes about 20 s more, once")
     free = shutil.disk_usage(near).free
     yield Finding(
         "kernels",

@@ -29,7 +29,7 @@ def announce_compilation() -> None:
     from smmucore import kernel  # noqa: PLC0415  (it imports numba)
 
     if not kernel.is_warm() and not kernel.jit_disabled():
-        say(f"compiling the model once for this machine (about 40 s, kept in {kernel.CACHE_DIR})")
+        say(f"compiling the model once for this machine (about 20 s, kept in {kernel.CACHE_DIR})")
 
 
 class Progress:

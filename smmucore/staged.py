@@ -169,7 +169,6 @@ def translate_block(st, mmu, mem, regimes, banks, kinds, tbu, ev, at, n, each, c
         return False
     made.runs = runs
     keep(mmu, tbu)
-    mmu.walked.fills += 1
     mmu.utlb.units[tbu].seen = PAGE_CLASS
     mmu.tlb.units[0].seen = PAGE_CLASS
     made.misses = use_all(mmu.utlb, tbu, st.key, runs, st.slot, st.missed_key, st.missed)

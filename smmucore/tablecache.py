@@ -31,7 +31,7 @@ WALKED = np.dtype(
         ("last", "i8"),
         ("tlb_slot", "i8"),  # where its translation went
         ("utlb_slot", "i8"),
-        ("fills", "i8"),  # 1, and a walk more that has filled the TLBs, or a block
+        ("fills", "i8"),  # 1, and one more with each walk that fills the TLBs while an access may wait
         ("common", "u8"),  # rights that every translation in the TLBs gives
     ],
     align=True,

@@ -120,7 +120,11 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[2], "staged") == 0) {
       return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { staged->run(at, n, tables, *caches, c); });
     }
-    return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { counting->run(at, n, tables, c); });
+    if (std::strcmp(argv[2], "counting") == 0) {
+      return marked(iova, last, [&](const u64* at, std::size_t n, Counts& c) { counting->run(at, n, tables, c); });
+    }
+    std::fprintf(stderr, "yardstick: expected plain, staged or counting, found %s\n", argv[2]);
+    return 2;
   }
   Result plain_result, staged_result, counting_result;
   for (int repeat = 0; repeat < repeats; ++repeat) {

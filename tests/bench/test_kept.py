@@ -31,12 +31,8 @@ def test_a_thing_that_many_threads_ask_for_at_once_is_made_once():
 
 def test_the_thing_asked_for_longest_ago_is_forgotten_first():
     kept = Kept(10, weigh=len)
-    for word in (
-        "aaaa",
-        "bbbb",
-        "aaaa",
-        "cccc",
-    ):  # twelve would be too much, and b's turn was the longest ago
+    # Twelve would be too much, and b's turn was the longest ago.
+    for word in ("aaaa", "bbbb", "aaaa", "cccc"):
         kept.get(word, lambda word=word: word)
     made = []
     for word in ("aaaa", "cccc", "bbbb"):
